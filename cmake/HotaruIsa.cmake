@@ -1,0 +1,26 @@
+# ISA flags by file name: kernels/<op>/<isa>.cc is compiled for <isa>, every other file for the plain target.
+set(HOTARU_X86_512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni)
+set(HOTARU_ISA_FLAGS_avx2 -mavx2 -mfma)
+set(HOTARU_ISA_FLAGS_avx_vnni -mavx2 -mfma -mavxvnni)
+set(HOTARU_ISA_FLAGS_avx512_vnni ${HOTARU_X86_512})
+set(HOTARU_ISA_FLAGS_amx ${HOTARU_X86_512} -mamx-tile -mamx-int8)
+set(HOTARU_ISA_FLAGS_neon "")
+
+# Sets the flags of one source file; sets KEEP to OFF when the file's ISA belongs to another processor family.
+function(hotaru_isa_source file keep)
+  get_filename_component(isa ${file} NAME_WE)
+  set(${keep} ON PARENT_SCOPE)
+  if(NOT DEFINED HOTARU_ISA_FLAGS_${isa})
+    return()
+  endif()
+  set(is_x86 OFF)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set(is_x86 ON)
+  endif()
+  if((isa STREQUAL "neon" AND is_x86) OR (NOT isa STREQUAL "neon" AND NOT is_x86))
+    set(${keep} OFF PARENT_SCOPE)
+    return()
+  endif()
+  # GCC's own intrinsics headers trip -Wconversion-family warnings in some -O levels; only ours are of interest.
+  set_source_files_properties(${file} PROPERTIES COMPILE_OPTIONS "${HOTARU_ISA_FLAGS_${isa}}")
+endfunction()

@@ -1,0 +1,65 @@
+// Files: a read-only memory map, whole-file reads, and an output that appears under its name only when it is complete.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace hotaru {
+
+// A whole file, mapped read-only. The mapping lives as long as the object; moves keep addresses.
+class MappedFile {
+ public:
+  // Errors: kNotFound (no such file), kIo (permission, a directory, ...). An empty file maps to an empty span.
+  static Result<MappedFile> open(const std::string& path);
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Reads a text file of at most max_bytes (config.json, tokenizer.json, ...).
+Result<std::string> read_text_file(const std::string& path, size_t max_bytes = size_t{64} << 20);
+
+// An output file: written to "<path>.<pid>.tmp" beside its destination, fsynced and renamed by commit(). If commit() is
+// not reached (error, exception, signal handler that unwinds) the temporary is removed and the old file stays as it was.
+// A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason.
+class OutputFile {
+ public:
+  static Result<OutputFile> create(const std::string& path);
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&& other) noexcept;
+  ~OutputFile();
+
+  Result<void> write(std::span<const std::byte> bytes);
+  Result<void> write(std::string_view text);
+  // Overwrites bytes already written (file headers).
+  Result<void> write_at(uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] uint64_t position() const { return position_; }
+  Result<void> commit();
+
+ private:
+  OutputFile() = default;
+  void discard();
+  std::string path_;
+  std::string temporary_;
+  int descriptor_ = -1;
+  uint64_t position_ = 0;
+};
+
+// Removes the temporaries of this process's unfinished OutputFiles. Async-signal-safe; called on SIGINT and SIGTERM.
+void remove_unfinished_outputs();
+
+}  // namespace hotaru
