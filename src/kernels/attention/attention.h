@@ -1,0 +1,57 @@
+// Attention over the paged 8-bit KV cache. Query head h reads kv head g = h / (H / G); row t sees keys 0 ..
+// position[t].
+//
+//   a[s]   = sum_e q[t, h, e] * k[s, g, e]                 int32; q s8 symmetric, k u8. The key's zero point multiplies
+//                                                          sum_e q, the same for every s: softmax drops it.
+//   m      = max_s a[s]                                    the whole row's maximum: no order, no rescaling
+//   p[s]   = round_half_even(255 * 2^(-float(m - a[s]) * score_scale[h]))     u8; numerics.h exp2_polynomial; the
+//   product
+//                                                          x = float(m - a) * score_scale, then exp2(-x), then * 255
+//   sum    = sum_s p[s]                                    int32
+//   o[e]   = sum_s p[s] * v[s, g, e]  -  value_zero_point[g] * sum       int32; v s8 = code - 128, zero point likewise
+//   out[t, h, e] = requantise_u8(float(o[e]) * (value_scale[g] / float(sum)), output_inverse_scale, output_zero_point)
+//
+// score_scale[h] = query scale * key scale * log2(e) / sqrt(E). |a| <= E * 127 * 255 and |o| <= S * 255 * 255 must fit
+// int32: S <= 32768 (checked when a program is loaded). Work is split over (row, kv head) units; a unit serves all H /
+// G query heads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/thread_pool.h"
+#include "kernels/packed.h"
+
+namespace hotaru {
+
+struct AttentionArgs {
+  int tokens = 0;                            // T
+  int query_heads = 0;                       // H
+  int kv_heads = 0;                          // G
+  int head_width = 0;                        // E, a multiple of 16
+  int max_context = 0;                       // S: bound of position[t] + 1
+  const int8_t* query = nullptr;             // [T, H, E] s8
+  const int32_t* position = nullptr;         // [T]
+  std::byte* const* const* pages = nullptr;  // [T] -> page bases of the row's context; page p holds keys 64p .. 64p+63
+  size_t key_offset = 0;                     // bytes from a page's base to this layer's keys [G][page_side_bytes(E)] u8
+  size_t value_offset = 0;                   // ... to its values [G][page_side_bytes(E)] s8
+  const float* score_scale = nullptr;        // [H]
+  const float* value_scale = nullptr;        // [G]
+  const int32_t* value_zero_point = nullptr;  // [G] in [-128, 127]
+  float output_inverse_scale = 0;
+  float output_zero_point = 0;
+  uint8_t* output = nullptr;       // [T, H * E] u8
+  std::byte* workspace = nullptr;  // this thread's, attention_workspace_bytes
+};
+
+using AttentionKernel = void (*)(const AttentionArgs& args, Slice slice);
+
+inline constexpr int kMaxAttentionContext = 32768;
+
+// Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, plus accumulators.
+constexpr size_t attention_workspace_bytes(int max_context, int head_width) {
+  const size_t keys = (static_cast<size_t>(max_context) + kPageTokens - 1) / kPageTokens * kPageTokens;
+  return 16 * keys * 5 + 16 * static_cast<size_t>(head_width) * 8 + (size_t{16} << 10);
+}
+
+}  // namespace hotaru

@@ -1,0 +1,44 @@
+// Linear layer, 4-bit weights with group multipliers, 8-bit activations:
+//
+//   acc[t, n] = offset[n] + sum_g m[n, g] * sum_{k in g} u[t, k] * q[n, k]      exact in int32
+//   y         = float(acc[t, n]) * scale[n]                                      (int -> float rounds half to even)
+//   y         = y + bias[n]                          if bias
+//   out[t, n] = residual ? out[t, n] + y : y
+//
+// offset[n] = -zero_point * sum_k m q folds the activations' zero point. Rows of the output are split among threads,
+// never K.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/thread_pool.h"
+#include "kernels/packed.h"
+
+namespace hotaru {
+
+struct LinearInt4Args {
+  int tokens = 0;                   // T >= 1
+  int inputs = 0;                   // K, a multiple of 32
+  int outputs = 0;                  // N, any; weight is padded to a multiple of 16
+  const uint8_t* input = nullptr;   // [T, K] u8
+  const uint8_t* weight = nullptr;  // packed int4 [N, K]; 64-byte aligned
+  const int32_t* offset = nullptr;  // [N]
+  const float* scale = nullptr;     // [N] row scale times activation scale
+  const float* bias = nullptr;      // [N] or null
+  float* output = nullptr;          // [T, N] f32, row stride N
+  bool add_to_output = false;       // residual
+  std::byte* workspace = nullptr;   // this thread's, 64-byte aligned, linear_workspace_bytes(T, K)
+};
+
+using LinearInt4Kernel = void (*)(const LinearInt4Args& args, Slice slice);
+
+// Upper bound over all ISAs of one thread's scratch: activation sums (8 bytes per token and group), an unpacked panel
+// of 32 output rows, tiles.
+constexpr size_t linear_workspace_bytes(int tokens, int inputs) {
+  const size_t sums = static_cast<size_t>(tokens) * static_cast<size_t>(inputs) / kGroupInputs * 16;
+  const size_t panel = static_cast<size_t>(inputs) * 32;
+  return sums + panel + (size_t{64} << 10);
+}
+
+}  // namespace hotaru
