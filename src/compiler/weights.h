@@ -1,0 +1,30 @@
+// Float weights on demand: a parameter is read from the checkpoint, its rewrites are applied in double, rounded once.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "format/safetensors.h"
+#include "graph/graph.h"
+
+namespace hotaru {
+
+// [rows, columns] row-major. NaN or infinity in a source tensor is an error naming tensor and position.
+class ParameterSource {
+ public:
+  ParameterSource(const Graph* graph, const Safetensors* tensors) : graph_(graph), tensors_(tensors) {}
+  // Synthetic weights (bench --shape, tests): seeded normal numbers of a trained model's size, no checkpoint.
+  ParameterSource(const Graph* graph, uint64_t seed) : graph_(graph), seed_(seed) {}
+
+  [[nodiscard]] Result<std::vector<float>> materialise(ParameterId id) const;
+  [[nodiscard]] Result<std::vector<double>> materialise_double(ParameterId id) const;
+
+ private:
+  const Graph* graph_;
+  const Safetensors* tensors_ = nullptr;
+  uint64_t seed_ = 0;
+};
+
+}  // namespace hotaru
