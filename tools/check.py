@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""./dev check [STEP...]: every check and every test, each step with its time; closes with 'N passed, N failed'."""
+import re
+import subprocess
+import sys
+import time
+
+from source_tree import ROOT
+
+FUZZ_SECONDS = "4"
+
+
+def cargo_test():
+    return ["cargo", "test", "--release", "--locked", "--quiet", "--manifest-path", "rust/hotaru_text/Cargo.toml",
+            "--target-dir", "build/rust"]
+
+
+STEPS = {
+    "format": [["tools/check_format.py"]],
+    "floors": [["tools/check_floors.py"]],
+    "sizes": [["tools/check_sizes.py"]],
+    "names": [["tools/check_names.py"]],
+    "build": [["./dev", "build"]],
+    "weak-symbols": [["tools/check_weak_symbols.py"]],
+    "headers": [["tools/check_headers.py"]],
+    "tidy": [["tools/check_tidy.py"]],
+    "rust": [cargo_test()],
+    "tests": [["tools/run_tests.py", "build/release"]],
+    "scripts": [[str(p)] for p in sorted((ROOT / "tests").glob("*.sh"))],
+    "fuzz": [["./dev", "build", "fuzz"], ["tools/run_fuzz.py", "build/fuzz", FUZZ_SECONDS]],
+}
+# What a step's own output may say about its cases: ours and GoogleTest's by run_tests.py, cargo's, a script's lines.
+SUM = re.compile(r"^(\d+) passed, (\d+) failed$|^test result: \w+\. (\d+) passed; (\d+) failed", re.M)
+CASE = re.compile(r"^(not )?ok ", re.M)
+
+
+def count(output, is_good):
+    """(passed, failed) as the output says it, or the step itself as one case."""
+    if sums := SUM.findall(output):
+        passed = sum(int(a or c) for a, _, c, _ in sums)
+        failed = sum(int(b or d) for _, b, _, d in sums)
+    elif cases := CASE.findall(output):
+        failed = sum(bool(case) for case in cases)
+        passed = len(cases) - failed
+    else:
+        passed, failed = 1, 0
+    return (passed, failed) if is_good or failed else (passed - (passed == 1), 1)
+
+
+def play(command):
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace")
+    if shown := SUM.sub("", done.stdout).strip():
+        print(shown)
+    return count(done.stdout, done.returncode == 0)
+
+
+def main():
+    if "--list" in sys.argv:
+        print(*STEPS)
+        return
+    unknown = set(sys.argv[1:]) - set(STEPS)
+    if unknown:
+        sys.exit(f"no step {sorted(unknown)}; there are: {', '.join(STEPS)}")
+    passed = failed = 0
+    for step in sys.argv[1:] or STEPS:
+        start = time.monotonic()
+        counts = [play(command) for command in STEPS[step]]
+        good, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
+        print(f"== {step}: {'FAILED' if bad else 'good'}, {time.monotonic() - start:.1f} s", flush=True)
+        passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+main()
