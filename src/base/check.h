@@ -1,4 +1,5 @@
-// CHECK: for what only we can get wrong. Prints the condition and, for CHECK_EQ and its family, both values, then aborts.
+// CHECK: for what only we can get wrong. Prints the condition and, for CHECK_EQ and its family, both values, then
+// aborts.
 #pragma once
 
 #include <fmt/format.h>
@@ -19,18 +20,18 @@ std::string check_text(const T& value) {
 }
 }  // namespace hotaru
 
-#define CHECK(condition)                                                             \
-  do {                                                                               \
-    if (!(condition)) ::hotaru::check_failed(__FILE__, __LINE__, #condition, "");    \
+#define CHECK(condition)                                                          \
+  do {                                                                            \
+    if (!(condition)) ::hotaru::check_failed(__FILE__, __LINE__, #condition, ""); \
   } while (false)
 
-#define HOTARU_CHECK_OP(op, a, b)                                                                                  \
-  do {                                                                                                             \
-    const auto& check_a = (a);                                                                                     \
-    const auto& check_b = (b);                                                                                     \
-    if (!(check_a op check_b))                                                                                     \
-      ::hotaru::check_failed(__FILE__, __LINE__, #a " " #op " " #b,                                                \
-                             ::hotaru::check_text(check_a) + " against " + ::hotaru::check_text(check_b));         \
+#define HOTARU_CHECK_OP(op, a, b)                                                                          \
+  do {                                                                                                     \
+    const auto& check_a = (a);                                                                             \
+    const auto& check_b = (b);                                                                             \
+    if (!(check_a op check_b))                                                                             \
+      ::hotaru::check_failed(__FILE__, __LINE__, #a " " #op " " #b,                                        \
+                             ::hotaru::check_text(check_a) + " against " + ::hotaru::check_text(check_b)); \
   } while (false)
 
 #define CHECK_EQ(a, b) HOTARU_CHECK_OP(==, a, b)

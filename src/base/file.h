@@ -34,8 +34,8 @@ class MappedFile {
 Result<std::string> read_text_file(const std::string& path, size_t max_bytes = size_t{64} << 20);
 
 // An output file: written to "<path>.<pid>.tmp" beside its destination, fsynced and renamed by commit(). If commit() is
-// not reached (error, exception, signal handler that unwinds) the temporary is removed and the old file stays as it was.
-// A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason.
+// not reached (error, exception, signal handler that unwinds) the temporary is removed and the old file stays as it
+// was. A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason.
 class OutputFile {
  public:
   static Result<OutputFile> create(const std::string& path);

@@ -10,11 +10,12 @@ namespace hotaru {
 
 using Json = nlohmann::ordered_json;
 
-// Parses text; errors name `place` and the line. Depth is limited to 64 (hostile nesting); duplicate keys: the last wins.
+// Parses text; errors name `place` and the line. Depth is limited to 64 (hostile nesting); duplicate keys: the last
+// wins.
 Result<Json> parse_json(std::string_view text, std::string_view place);
 
-// Typed fields. Absent or null gives `fallback`; a wrong type or a value out of [low, high] is an error that names the field,
-// what was found and what is wanted: "config.json 'hidden_size': got \"abc\", want an integer in [32, 65536]".
+// Typed fields. Absent or null gives `fallback`; a wrong type or a value out of [low, high] is an error that names the
+// field, what was found and what is wanted: "config.json 'hidden_size': got \"abc\", want an integer in [32, 65536]".
 Result<int64_t> json_integer(const Json& object, std::string_view field, int64_t fallback, int64_t low, int64_t high);
 Result<double> json_number(const Json& object, std::string_view field, double fallback, double low, double high);
 Result<bool> json_bool(const Json& object, std::string_view field, bool fallback);

@@ -1,5 +1,6 @@
 // Errors as values. What the world can get wrong (files, models, requests, memory) is a Result; what only we can get
-// wrong is a CHECK (base/check.h). A message says place, found, wanted: "layer 7 'wq': got [2048, 512], want [2048, 2048]".
+// wrong is a CHECK (base/check.h). A message says place, found, wanted: "layer 7 'wq': got [2048, 512], want [2048,
+// 2048]".
 #pragma once
 
 #include <fmt/format.h>
@@ -90,14 +91,14 @@ class [[nodiscard]] Result<void> {
 #define HOTARU_CONCAT(a, b) HOTARU_CONCAT_INNER(a, b)
 
 // TRY(expression): returns its error from the enclosing function. For Result<void>, or to ignore the value.
-#define TRY(expression)                                                       \
-  do {                                                                        \
+#define TRY(expression)                                                                    \
+  do {                                                                                     \
     if (auto try_result = (expression); !try_result) return std::move(try_result).error(); \
   } while (false)
 
 // TRY_ASSIGN(auto x, expression): the same, keeping the value.
 #define TRY_ASSIGN(target, expression) TRY_ASSIGN_INNER(HOTARU_CONCAT(try_result_, __LINE__), target, expression)
-#define TRY_ASSIGN_INNER(temporary, target, expression)        \
-  auto temporary = (expression);                               \
-  if (!temporary) return std::move(temporary).error();         \
+#define TRY_ASSIGN_INNER(temporary, target, expression) \
+  auto temporary = (expression);                        \
+  if (!temporary) return std::move(temporary).error();  \
   target = *std::move(temporary)

@@ -31,11 +31,12 @@ struct Slice {
 // Sense-reversing spin barrier for a fixed number of threads. No lock, no system call while all threads run.
 class Barrier {
  public:
-  explicit Barrier(int count) : count_(count) {}
+  explicit Barrier(int count);
   void wait();
 
  private:
   const int count_;
+  const bool may_spin_;  // false with more threads than processors: spinning would keep the awaited thread from running
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> generation_{0};
 };
@@ -48,7 +49,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  [[nodiscard]] int size() const { return static_cast<int>(workers_.size()) + 1; }
+  [[nodiscard]] int size() const { return size_; }
   // Runs job(Slice{i, size()}) on every thread; the caller is thread 0. Returns when all have returned. Not re-entrant.
   // Never allocates: the function is passed by reference.
   void run(const std::function<void(Slice)>& job);
@@ -56,8 +57,10 @@ class ThreadPool {
 
  private:
   void work(int index);
+  const int size_;
   std::vector<std::thread> workers_;
   Barrier barrier_;
+  const bool may_spin_;
   alignas(64) std::atomic<unsigned> job_number_{0};
   alignas(64) std::atomic<int> running_{0};
   const std::function<void(Slice)>* job_ = nullptr;
