@@ -12,10 +12,20 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBf16, kI32, kI8, kU8, kU16, kI64
 // Bytes of one element.
 constexpr size_t dtype_bytes(DType type) {
   switch (type) {
-    case DType::kF64: case DType::kI64: return 8;
-    case DType::kF32: case DType::kI32: return 4;
-    case DType::kF16: case DType::kBf16: case DType::kU16: return 2;
-    case DType::kI8: case DType::kU8: case DType::kBool: return 1;
+    case DType::kF64:
+    case DType::kI64:
+      return 8;
+    case DType::kF32:
+    case DType::kI32:
+      return 4;
+    case DType::kF16:
+    case DType::kBf16:
+    case DType::kU16:
+      return 2;
+    case DType::kI8:
+    case DType::kU8:
+    case DType::kBool:
+      return 1;
   }
   return 0;
 }
