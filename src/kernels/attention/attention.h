@@ -4,9 +4,7 @@
 //   a[s]   = sum_e q[t, h, e] * k[s, g, e]                 int32; q s8 symmetric, k u8. The key's zero point multiplies
 //                                                          sum_e q, the same for every s: softmax drops it.
 //   m      = max_s a[s]                                    the whole row's maximum: no order, no rescaling
-//   p[s]   = round_half_even(255 * 2^(-float(m - a[s]) * score_scale[h]))     u8; numerics.h exp2_polynomial; the
-//   product
-//                                                          x = float(m - a) * score_scale, then exp2(-x), then * 255
+//   p[s]   = round_half_even(255 * 2^(float(a[s] - m) * score_scale[h]))     u8; probability.h
 //   sum    = sum_s p[s]                                    int32
 //   o[e]   = sum_s p[s] * v[s, g, e]  -  value_zero_point[g] * sum       int32; v s8 = code - 128, zero point likewise
 //   out[t, h, e] = requantise_u8(float(o[e]) * (value_scale[g] / float(sum)), output_inverse_scale, output_zero_point)
