@@ -39,6 +39,19 @@ constexpr size_t packed_int8_index(size_t row, size_t input, size_t inputs) {
   return (row / kRowsPerBlock) * kRowsPerBlock * inputs + (input / kInputsPerStep) * 64 +
          (row % kRowsPerBlock) * kInputsPerStep + input % kInputsPerStep;
 }
+// Byte and bit of the nibble of (row, input) in a packed int4 matrix; byte of the multiplier of (row, group).
+constexpr size_t packed_int4_group(size_t row, size_t group, size_t inputs) {
+  return (row / kRowsPerBlock * (inputs / kGroupInputs) + group) * kGroupBytes;
+}
+constexpr size_t packed_int4_byte(size_t row, size_t input, size_t inputs) {
+  const size_t step = input % kGroupInputs / kInputsPerStep;
+  return packed_int4_group(row, input / kGroupInputs, inputs) + step / 2 * 64 + row % kRowsPerBlock * kInputsPerStep +
+         input % kInputsPerStep;
+}
+constexpr unsigned packed_int4_shift(size_t input) { return static_cast<unsigned>(input / kInputsPerStep % 2 * 4); }
+constexpr size_t packed_int4_multiplier(size_t row, size_t group, size_t inputs) {
+  return packed_int4_group(row, group, inputs) + kGroupCodeBytes + row % kRowsPerBlock;
+}
 // Byte of (key, channel) in a key page, and of (key, channel) in a value page.
 constexpr size_t key_page_index(size_t key, size_t channel, size_t head_width) {
   return packed_int8_index(key, channel, head_width);
