@@ -10,15 +10,15 @@ namespace {
 
 // One query head of one row.
 void attend(const AttentionArgs& args, size_t t, size_t h) {
-  const auto E = static_cast<size_t>(args.head_width);
-  const size_t H = static_cast<size_t>(args.query_heads);
-  const size_t g = h / (H / static_cast<size_t>(args.kv_heads));
+  const auto width = static_cast<size_t>(args.head_width);
+  const size_t query_heads = static_cast<size_t>(args.query_heads);
+  const size_t g = h / (query_heads / static_cast<size_t>(args.kv_heads));
   const size_t keys = static_cast<size_t>(args.position[t]) + 1;
-  const int8_t* q = args.query + (t * H + h) * E;
-  const size_t head_offset = g * page_side_bytes(E);
+  const int8_t* q = args.query + (t * query_heads + h) * width;
+  const size_t head_offset = g * page_side_bytes(width);
   const auto key = [&](size_t s, size_t e) {
     const auto* page = reinterpret_cast<const uint8_t*>(args.pages[t][s / kPageTokens] + args.key_offset + head_offset);
-    return static_cast<int32_t>(page[key_page_index(s % kPageTokens, e, E)]);
+    return static_cast<int32_t>(page[key_page_index(s % kPageTokens, e, width)]);
   };
   const auto value = [&](size_t s, size_t e) {
     const auto* page =
@@ -29,7 +29,7 @@ void attend(const AttentionArgs& args, size_t t, size_t h) {
   auto* a = reinterpret_cast<int32_t*>(args.workspace);
   for (size_t s = 0; s < keys; s++) {
     a[s] = 0;
-    for (size_t e = 0; e < E; e++) a[s] += q[e] * key(s, e);
+    for (size_t e = 0; e < width; e++) a[s] += q[e] * key(s, e);
   }
   const int32_t m = *std::max_element(a, a + keys);
   int32_t* p = a;
@@ -39,10 +39,10 @@ void attend(const AttentionArgs& args, size_t t, size_t h) {
     sum += p[s];
   }
   const float scale = args.value_scale[g] / static_cast<float>(sum);
-  for (size_t e = 0; e < E; e++) {
+  for (size_t e = 0; e < width; e++) {
     int32_t o = -args.value_zero_point[g] * sum;
     for (size_t s = 0; s < keys; s++) o += p[s] * value(s, e);
-    args.output[(t * H + h) * E + e] =
+    args.output[(t * query_heads + h) * width + e] =
         requantise_u8(static_cast<float>(o) * scale, args.output_inverse_scale, args.output_zero_point);
   }
 }
@@ -50,9 +50,9 @@ void attend(const AttentionArgs& args, size_t t, size_t h) {
 }  // namespace
 
 void attention_ref(const AttentionArgs& args, Slice slice) {
-  const auto H = static_cast<size_t>(args.query_heads);
-  const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * H);
-  for (size_t unit = units.begin; unit < units.end; unit++) attend(args, unit / H, unit % H);
+  const auto query_heads = static_cast<size_t>(args.query_heads);
+  const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * query_heads);
+  for (size_t unit = units.begin; unit < units.end; unit++) attend(args, unit / query_heads, unit % query_heads);
 }
 
 }  // namespace hotaru

@@ -52,21 +52,21 @@ std::byte* page_side(const RopeArgs& args, size_t t, size_t g, size_t offset) {
 }
 
 void rope_query(const RopeArgs& args, const float* x, size_t t, size_t h) {
-  const auto E = static_cast<size_t>(args.head_width);
+  const auto width = static_cast<size_t>(args.head_width);
   const RotatedHead y(args, x, t, args.query_gamma);
-  int8_t* query = args.query + (t * static_cast<size_t>(args.query_heads) + h) * E;
-  for (size_t e = 0; e < E; e++) query[e] = requantise_s8(y[e], args.query_inverse_scale[h]);
+  int8_t* query = args.query + (t * static_cast<size_t>(args.query_heads) + h) * width;
+  for (size_t e = 0; e < width; e++) query[e] = requantise_s8(y[e], args.query_inverse_scale[h]);
 }
 
 void rope_key(const RopeArgs& args, const float* x, size_t t, size_t g) {
-  const auto E = static_cast<size_t>(args.head_width);
+  const auto width = static_cast<size_t>(args.head_width);
   const size_t slot = static_cast<size_t>(args.position[t]) % kPageTokens;
   const RotatedHead rotated(args, x, t, args.key_gamma);
   auto* page = reinterpret_cast<uint8_t*>(page_side(args, t, g, args.key_offset));
-  for (size_t e = 0; e < E; e++) {
+  for (size_t e = 0; e < width; e++) {
     float y = rotated[e];
-    if (args.key_shift != nullptr) y = y - args.key_shift[g * E + e];
-    page[key_page_index(slot, e, E)] = requantise_u8(y, args.key_inverse_scale[g], args.key_zero_point[g]);
+    if (args.key_shift != nullptr) y = y - args.key_shift[g * width + e];
+    page[key_page_index(slot, e, width)] = requantise_u8(y, args.key_inverse_scale[g], args.key_zero_point[g]);
   }
 }
 
@@ -82,63 +82,63 @@ void rope_value(const RopeArgs& args, const float* x, size_t t, size_t g) {
 }  // namespace
 
 void embed_ref(const EmbedArgs& args, Slice slice) {
-  const auto D = static_cast<size_t>(args.width);
+  const auto width = static_cast<size_t>(args.width);
   const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
   for (size_t t = rows.begin; t < rows.end; t++) {
     const auto id = static_cast<size_t>(args.id[t]);
-    for (size_t d = 0; d < D; d++) {
-      args.output[t * D + d] = static_cast<float>(args.table[packed_int8_index(id, d, D)]) * args.scale[id];
+    for (size_t d = 0; d < width; d++) {
+      args.output[t * width + d] = static_cast<float>(args.table[packed_int8_index(id, d, width)]) * args.scale[id];
     }
   }
 }
 
 void gather_ref(const GatherArgs& args, Slice slice) {
-  const auto D = static_cast<size_t>(args.width);
+  const auto width = static_cast<size_t>(args.width);
   const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
   for (size_t t = rows.begin; t < rows.end; t++) {
-    std::copy_n(args.input + static_cast<size_t>(args.row[t]) * D, D, args.output + t * D);
+    std::copy_n(args.input + static_cast<size_t>(args.row[t]) * width, width, args.output + t * width);
   }
 }
 
 void rms_norm_ref(const RmsNormArgs& args, Slice slice) {
-  const auto D = static_cast<size_t>(args.width);
+  const auto width = static_cast<size_t>(args.width);
   const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
   for (size_t t = rows.begin; t < rows.end; t++) {
-    const float* x = args.input + t * D;
-    const float r = inverse_rms(x, D, args.epsilon);
-    for (size_t d = 0; d < D; d++) {
+    const float* x = args.input + t * width;
+    const float r = inverse_rms(x, width, args.epsilon);
+    for (size_t d = 0; d < width; d++) {
       float y = x[d] * r;
       if (args.gamma != nullptr) y = y * args.gamma[d];
-      args.output[t * D + d] = requantise_u8(y, args.inverse_scale, args.zero_point);
+      args.output[t * width + d] = requantise_u8(y, args.inverse_scale, args.zero_point);
     }
   }
 }
 
 void rope_ref(const RopeArgs& args, Slice slice) {
-  const auto H = static_cast<size_t>(args.query_heads);
-  const auto G = static_cast<size_t>(args.kv_heads);
-  const size_t heads = H + 2 * G;
+  const auto query_heads = static_cast<size_t>(args.query_heads);
+  const auto kv_heads = static_cast<size_t>(args.kv_heads);
+  const size_t heads = query_heads + 2 * kv_heads;
   const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * heads);
   for (size_t unit = units.begin; unit < units.end; unit++) {
     const size_t t = unit / heads;
     const size_t head = unit % heads;
     const float* x = args.qkv + unit * static_cast<size_t>(args.head_width);
-    if (head < H) {
+    if (head < query_heads) {
       rope_query(args, x, t, head);
-    } else if (head < H + G) {
-      rope_key(args, x, t, head - H);
+    } else if (head < query_heads + kv_heads) {
+      rope_key(args, x, t, head - query_heads);
     } else {
-      rope_value(args, x, t, head - H - G);
+      rope_value(args, x, t, head - query_heads - kv_heads);
     }
   }
 }
 
 void swiglu_ref(const SwiGluArgs& args, Slice slice) {
-  const auto F = static_cast<size_t>(args.width);
-  const Slice::Range elements = slice.range(static_cast<size_t>(args.tokens) * F);
+  const auto width = static_cast<size_t>(args.width);
+  const Slice::Range elements = slice.range(static_cast<size_t>(args.tokens) * width);
   for (size_t i = elements.begin; i < elements.end; i++) {
-    const float* gate = args.input + i / F * 2 * F + i % F;
-    args.output[i] = requantise_u8(silu(gate[0]) * gate[F], args.inverse_scale, args.zero_point);
+    const float* gate = args.input + i / width * 2 * width + i % width;
+    args.output[i] = requantise_u8(silu(gate[0]) * gate[width], args.inverse_scale, args.zero_point);
   }
 }
 
