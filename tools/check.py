@@ -35,16 +35,19 @@ CASE = re.compile(r"^(not )?ok ", re.M)
 
 
 def count(output, is_good):
-    """(passed, failed) as the output says it, or the step itself as one case."""
+    """(passed, failed) as the output says it; a step that says nothing is one case."""
     if sums := SUM.findall(output):
         passed = sum(int(a or c) for a, _, c, _ in sums)
         failed = sum(int(b or d) for _, b, _, d in sums)
-    elif cases := CASE.findall(output):
+    else:
+        cases = CASE.findall(output)
         failed = sum(bool(case) for case in cases)
         passed = len(cases) - failed
-    else:
-        passed, failed = 1, 0
-    return (passed, failed) if is_good or failed else (passed - (passed == 1), 1)
+    if not is_good and failed == 0:
+        failed = 1
+    if is_good and passed == 0:
+        passed = 1
+    return passed, failed
 
 
 def play(command):
