@@ -1,0 +1,55 @@
+// Chooses the next token, the same one on every machine (docs/numerics.md, 6): own random numbers, own exponential,
+// sums in a fixed order, equal logits ordered by token id.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "genai/sampling_params.h"
+
+namespace hotaru {
+
+// One reply's sampler. Its whole state is (seed, the ids generated so far): the n-th token uses block n of the Philox
+// generator keyed by the seed. Order of the steps, as in Hugging Face transformers:
+//   repetition penalty, additive penalties, logit bias, temperature, top-k, top-p, min-p, draw.
+// Nothing is allocated after construction.
+class Sampler {
+ public:
+  // `params` must have passed check_sampling_params.
+  Sampler(const SamplingParams& params, int vocabulary);
+
+  // logits[V] of the next position -> the token's id. NaN counts as -infinity; if nothing is above -infinity: id 0.
+  int32_t sample(std::span<const float> logits);
+
+  // Counts a token that was not sampled here as generated: to go on in the middle of a reply.
+  void skip(int32_t id);
+
+  [[nodiscard]] uint64_t generated_tokens() const { return generated_tokens_; }
+
+ private:
+  struct Candidate {
+    float logit;
+    int32_t id;
+  };
+  static bool worse(const Candidate& a, const Candidate& b);
+  void adjust_generated();
+  void keep_drawable(float best_logit);
+  void keep_top_k();
+  void keep_top_p();
+  [[nodiscard]] double weight(float logit) const;
+  [[nodiscard]] double candidates_weight() const;
+  void move_best_to_kept();
+  int32_t draw();
+
+  SamplingParams params_;
+  uint64_t generated_tokens_ = 0;
+  std::vector<float> adjusted_;        // [V] logits after penalties and bias
+  std::vector<Candidate> candidates_;  // in id order, or a heap with the best on top
+  std::vector<Candidate> kept_;        // what top-k or top-p took from the heap, best first
+  std::vector<int32_t> counts_;        // [V] occurrences in this reply
+  std::vector<int32_t> distinct_;      // ids with a count
+  float best_logit_ = 0.0F;
+};
+
+}  // namespace hotaru
