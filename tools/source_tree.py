@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ROOT / "build/release/generated"
-INCLUDE_ROOTS = [ROOT / "src", ROOT / "include", GENERATED, ROOT / "rust/hotaru_text/include"]
+INCLUDE_ROOTS = [ROOT / "src", ROOT / "include", ROOT / "rust/hotaru_text/include"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -39,7 +38,11 @@ def includes(path):
 
 @functools.cache
 def resolve(spelling):
-    """The project's file that an include names, or None."""
+    """The project's file that an include names (for a generated header: the schema or script behind it), or None."""
+    if spelling == "generated_version.h":
+        return ROOT / "cmake/WriteVersion.cmake"
+    if spelling.endswith("_generated.h"):
+        spelling = spelling.removesuffix("_generated.h") + ".fbs"
     return next((root / spelling for root in INCLUDE_ROOTS if (root / spelling).is_file()), None)
 
 
