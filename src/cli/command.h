@@ -25,6 +25,8 @@ using Action = std::function<Result<void>()>;
 void add_global_options(CLI::App& command, GlobalOptions& options);
 // Registers what to do when `command` was chosen on the command line.
 void set_action(CLI::App& command, Action action);
+// Runs the action of the sub-command that the parsed line chose.
+Result<void> run_chosen(const CLI::App& app);
 
 void add_optimize(CLI::App& app);
 void add_compile(CLI::App& app);
@@ -32,6 +34,7 @@ void add_inspect(CLI::App& app);
 void add_run(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_later(CLI::App& app);  // commands that only say "not supported yet"
 void add_completion(CLI::App& app);
 
 }  // namespace hotaru::cli

@@ -1,0 +1,13 @@
+# Writes OUTPUT only if it changes, so that nothing is rebuilt for the same commit.
+execute_process(COMMAND git -C ${SOURCE} rev-parse --short=10 HEAD OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT commit)
+  set(commit "unknown")
+endif()
+set(text "#pragma once\n\nnamespace hotaru::cli {\ninline constexpr const char* kVersion = \"${VERSION}\";\ninline constexpr const char* kCommit = \"${commit}\";\n}  // namespace hotaru::cli\n")
+set(old "")
+if(EXISTS ${OUTPUT})
+  file(READ ${OUTPUT} old)
+endif()
+if(NOT old STREQUAL text)
+  file(WRITE ${OUTPUT} "${text}")
+endif()

@@ -1,0 +1,19 @@
+#include "cli/version.h"
+
+#include <fmt/format.h>
+
+#include "generated_version.h"
+#include "tensor/isa.h"
+
+namespace hotaru::cli {
+
+std::string producer_text() { return fmt::format("hotaru {}", kVersion); }
+
+std::string version_text() {
+  std::string text = fmt::format("{} (commit {})\ncompiled for:", producer_text(), kCommit);
+  for (const Isa isa : compiled_isas()) text += fmt::format(" {}", isa_name(isa));
+  const auto chosen = parse_isa("");
+  return text + fmt::format("\nin use: {}", chosen ? isa_name(*chosen) : chosen.error().message);
+}
+
+}  // namespace hotaru::cli

@@ -1,0 +1,183 @@
+#include "device/cpu_device.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/size_text.h"
+#include "kernels/rope_table.h"
+
+namespace hotaru {
+namespace {
+
+const fb::Program* find_program(const fb::Hef& meta, std::string_view name) {
+  for (const fb::Program* program : *meta.programs()) {
+    if (program->name()->string_view() == name) return program;
+  }
+  return nullptr;
+}
+
+uint64_t arena_bytes(const fb::Hef& meta) {
+  uint64_t bytes = 0;
+  for (const fb::Program* program : *meta.programs()) {
+    for (const fb::Buffer* buffer : *program->buffers()) {
+      bytes = std::max(bytes, buffer->offset() + buffer->row_bytes() * buffer->rows());
+    }
+  }
+  return bytes;
+}
+
+uint64_t machine_memory_bytes() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> Device::open(const std::string& hef_path, const DeviceOptions& options) {
+  TRY_ASSIGN(std::unique_ptr<CpuDevice> device, CpuDevice::open(hef_path, options));
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+Result<std::unique_ptr<CpuDevice>> CpuDevice::open(const std::string& hef_path, const DeviceOptions& options) {
+  HefOptions hef_options;
+  hef_options.verify_checksums = options.verify_checksums;
+  TRY_ASSIGN(HefFile hef, HefFile::open(hef_path, hef_options));
+  std::unique_ptr<CpuDevice> device(new CpuDevice(std::move(hef), options));
+  if (auto done = device->set_up(options); !done) return at(hef_path, std::move(done).error());
+  return device;
+}
+
+CpuDevice::CpuDevice(HefFile hef, const DeviceOptions& options)
+    : hef_(std::move(hef)), pool_(options.threads), kernels_(&kernel_set(options.isa)) {
+  info_.isa = options.isa;
+  info_.threads = pool_.size();
+  job_ = [this](Slice slice) {
+    prepare_thread(info_.isa);
+    std::byte* workspace = workspace_.data() + static_cast<size_t>(slice.index) * workspace_bytes_;
+    play(*playing_, inputs_, *kernels_, workspace, slice, pool_.barrier());
+    release_thread(info_.isa);
+  };
+}
+
+Result<void> CpuDevice::set_up(const DeviceOptions& options) {
+  TRY(plan_capacity(options));
+  build_rope_tables();
+  TRY(plan_programs());
+  TRY(check_budget(options));
+  return allocate();
+}
+
+Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
+  const fb::Hef& meta = hef_.meta();
+  const int wanted = options.context_tokens > 0 ? options.context_tokens : static_cast<int>(meta.kv()->context_tokens());
+  if (wanted > kMaxAttentionContext) {
+    return not_supported("a context of {} tokens; at most {} fit 32-bit attention sums", wanted, kMaxAttentionContext);
+  }
+  page_count_ = (wanted + kPageTokens - 1) / kPageTokens;
+  info_.vocabulary = static_cast<int>(meta.shape()->vocabulary());
+  info_.context_tokens = wanted;
+  info_.weight_bytes = hef_.weight_bytes();
+  info_.kv_bytes = static_cast<uint64_t>(page_count_) * meta.kv()->page_bytes();
+  for (const char* name : {"prefill", "tbt", "head"}) {
+    if (find_program(meta, name) == nullptr) return invalid("program '{}' is missing", name);
+  }
+  info_.prefill_rows = static_cast<int>(find_program(meta, "prefill")->max_rows());
+  info_.decode_rows = static_cast<int>(find_program(meta, "tbt")->max_rows());
+  info_.output_rows = static_cast<int>(find_program(meta, "head")->max_rows());
+
+  return {};
+}
+
+Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
+  const uint64_t table_bytes = static_cast<uint64_t>(info_.context_tokens) * hef_.meta().shape()->head_width() * sizeof(float);
+  const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_.size());
+  info_.activation_bytes = arena_.size() + table_bytes * rope_tables_.size() + workspaces;
+  info_.total_bytes = info_.weight_bytes + info_.kv_bytes + info_.activation_bytes;
+  const uint64_t budget = options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes();
+  if (info_.total_bytes <= budget) return {};
+  return make_error(ErrorKind::kNoMemory,
+                    "needs {} bytes of device memory ({} weights, {} KV cache, {} activations), available are {} bytes ({})",
+                    info_.total_bytes, info_.weight_bytes, info_.kv_bytes, info_.activation_bytes, budget, size_text(budget));
+}
+
+Result<void> CpuDevice::allocate() {
+  TRY_ASSIGN(workspace_, Region::create(workspace_bytes_ * static_cast<size_t>(pool_.size())));
+  TRY_ASSIGN(kv_, KvPool::create(hef_.meta().kv()->page_bytes(), page_count_));
+  const auto rows = static_cast<size_t>(std::max(info_.prefill_rows, info_.decode_rows));
+  ids_.resize(rows);
+  positions_.resize(rows);
+  pages_.resize(rows);
+  return {};
+}
+
+void CpuDevice::build_rope_tables() {
+  const fb::Hef& meta = hef_.meta();
+  const size_t half = meta.shape()->head_width() / 2;
+  const auto positions = static_cast<size_t>(info_.context_tokens);
+  for (const fb::Program* program : *meta.programs()) {
+    for (const fb::Call* call : *program->calls()) {
+      const fb::RopeCall* rope = call->operation_as_RopeCall();
+      if (rope == nullptr) continue;
+      const bool known = std::any_of(rope_tables_.begin(), rope_tables_.end(), [&](const RopeTable& table) {
+        return table.frequency_tensor == rope->frequency() && table.attention_factor == rope->attention_factor();
+      });
+      if (known) continue;
+      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions * half),
+                      std::vector<float>(positions * half)};
+      const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(rope->frequency()).data());
+      build_rope_table({frequency, half}, rope->attention_factor(), positions, table.cosine.data(), table.sine.data());
+      rope_tables_.push_back(std::move(table));
+    }
+  }
+}
+
+Result<void> CpuDevice::plan_programs() {
+  TRY_ASSIGN(arena_, Region::create(arena_bytes(hef_.meta())));  // addresses only: nothing is resident until it is used
+  const ProgramMemory memory{&hef_, arena_.data(), rope_tables_, page_count_ * kPageTokens};
+  TRY_ASSIGN(prefill_, plan_program(*find_program(hef_.meta(), "prefill"), memory));
+  TRY_ASSIGN(tbt_, plan_program(*find_program(hef_.meta(), "tbt"), memory));
+  TRY_ASSIGN(head_, plan_program(*find_program(hef_.meta(), "head"), memory));
+  const size_t bytes = std::max({workspace_bytes(prefill_), workspace_bytes(tbt_), workspace_bytes(head_)});
+  workspace_bytes_ = (bytes + 4095) / 4096 * 4096;
+  return {};
+}
+
+void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
+  playing_ = &program;
+  inputs_ = inputs;
+  pool_.run(job_);
+}
+
+void CpuDevice::step(std::span<const StepRow> rows) {
+  CHECK_LE(rows.size(), ids_.size());
+  if (rows.empty()) return;
+  for (size_t i = 0; i < rows.size(); i++) {
+    const StepRow& row = rows[i];
+    CHECK(row.token >= 0 && row.token < info_.vocabulary);
+    CHECK(kv_.is_open(row.context) && row.position >= 0 && row.position < info_.context_tokens);
+    CHECK_LT(row.position, kv_.reserved_tokens(row.context));
+    ids_[i] = row.token;
+    positions_[i] = row.position;
+    pages_[i] = kv_.pages(row.context);
+  }
+  last_rows_ = static_cast<int>(rows.size());
+  const PlannedProgram& program = last_rows_ <= info_.decode_rows ? tbt_ : prefill_;
+  play_on_all_threads(program, {last_rows_, ids_.data(), positions_.data(), nullptr, pages_.data()});
+}
+
+void CpuDevice::compute_logits(std::span<const int32_t> rows) {
+  CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
+  for (const int32_t row : rows) CHECK(row >= 0 && row < last_rows_);
+  last_outputs_ = static_cast<int>(rows.size());
+  if (rows.empty()) return;
+  play_on_all_threads(head_, {last_outputs_, nullptr, nullptr, rows.data(), nullptr});
+}
+
+std::span<const float> CpuDevice::logits(int index) const {
+  CHECK(index >= 0 && index < last_outputs_);
+  const auto vocabulary = static_cast<size_t>(info_.vocabulary);
+  return {head_.logits + static_cast<size_t>(index) * vocabulary, vocabulary};
+}
+
+}  // namespace hotaru

@@ -1,0 +1,63 @@
+// The device as software: a HEF mapped read-only, one arena, one KV pool and one thread pool, all sized when it is opened.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "device/device.h"
+#include "device/kv_pool.h"
+#include "device/player.h"
+#include "device/region.h"
+#include "format/hef.h"
+
+namespace hotaru {
+
+class CpuDevice final : public Device {
+ public:
+  static Result<std::unique_ptr<CpuDevice>> open(const std::string& hef_path, const DeviceOptions& options);
+
+  [[nodiscard]] const DeviceInfo& info() const override { return info_; }
+  Result<int> create_context() override { return kv_.create_context(); }
+  void destroy_context(int context) override { kv_.destroy_context(context); }
+  Result<void> reserve(int context, int tokens) override { return kv_.reserve(context, tokens); }
+  void truncate(int context, int tokens) override { kv_.truncate(context, tokens); }
+  void step(std::span<const StepRow> rows) override;
+  void compute_logits(std::span<const int32_t> rows) override;
+  [[nodiscard]] std::span<const float> logits(int index) const override;
+
+ private:
+  CpuDevice(HefFile hef, const DeviceOptions& options);
+  Result<void> set_up(const DeviceOptions& options);
+  Result<void> plan_capacity(const DeviceOptions& options);
+  void build_rope_tables();
+  Result<void> plan_programs();
+  Result<void> check_budget(const DeviceOptions& options);
+  Result<void> allocate();
+  void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs);
+
+  HefFile hef_;
+  ThreadPool pool_;
+  const KernelSet* kernels_;
+  DeviceInfo info_;
+  int page_count_ = 0;
+  size_t workspace_bytes_ = 0;  // per thread
+  Region arena_;
+  Region workspace_;
+  KvPool kv_;
+  std::vector<RopeTable> rope_tables_;
+  PlannedProgram prefill_, tbt_, head_;
+
+  // The step in progress; the job reads them on every thread.
+  const PlannedProgram* playing_ = nullptr;
+  StepInputs inputs_;
+  std::function<void(Slice)> job_;
+  std::vector<int32_t> ids_, positions_;
+  std::vector<std::byte* const*> pages_;
+  int last_rows_ = 0;
+  int last_outputs_ = 0;
+};
+
+}  // namespace hotaru

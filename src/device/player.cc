@@ -1,0 +1,277 @@
+#include "device/player.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace hotaru {
+namespace {
+
+// Resolves ids of one program to addresses.
+class Resolver {
+ public:
+  Resolver(const fb::Program& program, const ProgramMemory& memory) : program_(program), memory_(memory) {
+    const fb::ModelShape& shape = *memory.hef->meta().shape();
+    heads_ = static_cast<int>(shape.query_heads());
+    kv_heads_ = static_cast<int>(shape.kv_heads());
+    head_width_ = static_cast<int>(shape.head_width());
+  }
+
+  Result<PlannedCall> resolve(const fb::Call& call) const {
+    switch (call.operation_type()) {
+      case fb::Operation::EmbedCall: return embed(*call.operation_as_EmbedCall());
+      case fb::Operation::GatherCall: return gather(*call.operation_as_GatherCall());
+      case fb::Operation::RmsNormCall: return rms_norm(*call.operation_as_RmsNormCall());
+      case fb::Operation::LinearCall: return linear(*call.operation_as_LinearCall());
+      case fb::Operation::RopeCall: return rope(*call.operation_as_RopeCall());
+      case fb::Operation::AttentionCall: return attention(*call.operation_as_AttentionCall());
+      case fb::Operation::SwiGluCall: return swiglu(*call.operation_as_SwiGluCall());
+      case fb::Operation::NONE: break;
+    }
+    return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
+  }
+
+  // A buffer's address, or null for -1.
+  template <typename T>
+  [[nodiscard]] T* buffer(int id) const {
+    if (id < 0) return nullptr;
+    return reinterpret_cast<T*>(memory_.arena + program_.buffers()->Get(static_cast<unsigned>(id))->offset());
+  }
+
+ private:
+  // A tensor's address in the mapped file, or null for -1.
+  template <typename T>
+  [[nodiscard]] const T* tensor(int id) const {
+    if (id < 0) return nullptr;
+    return reinterpret_cast<const T*>(memory_.hef->tensor_bytes(id).data());
+  }
+  [[nodiscard]] int dimension(int tensor_id, unsigned axis) const {
+    return static_cast<int>(memory_.hef->meta().tensors()->Get(static_cast<unsigned>(tensor_id))->shape()->Get(axis));
+  }
+  // Elements of `T` in one row of a buffer.
+  template <typename T>
+  [[nodiscard]] int row_width(int buffer_id) const {
+    return static_cast<int>(program_.buffers()->Get(static_cast<unsigned>(buffer_id))->row_bytes() / sizeof(T));
+  }
+  static Result<void> only_8_bits(int bits) {
+    if (bits != 8) return not_supported("{}-bit activations; this device plays 8-bit ones", bits);
+    return {};
+  }
+
+  Result<PlannedCall> embed(const fb::EmbedCall& call) const {
+    EmbedArgs args;
+    args.width = dimension(call.table(), 1);
+    args.table = tensor<int8_t>(call.table());
+    args.scale = tensor<float>(call.scale());
+    args.output = buffer<float>(call.output_buffer());
+    return PlannedCall(args);
+  }
+
+  Result<PlannedCall> gather(const fb::GatherCall& call) const {
+    GatherArgs args;
+    args.width = row_width<float>(call.output_buffer());
+    args.input = buffer<float>(call.input_buffer());
+    args.output = buffer<float>(call.output_buffer());
+    return PlannedCall(args);
+  }
+
+  Result<PlannedCall> rms_norm(const fb::RmsNormCall& call) const {
+    TRY(only_8_bits(call.output_bits()));
+    RmsNormArgs args;
+    args.width = row_width<float>(call.input_buffer());
+    args.epsilon = call.epsilon();
+    args.inverse_scale = call.inverse_scale();
+    args.zero_point = call.zero_point();
+    args.input = buffer<float>(call.input_buffer());
+    args.gamma = tensor<float>(call.gamma());
+    args.output = buffer<uint8_t>(call.output_buffer());
+    return PlannedCall(args);
+  }
+
+  Result<PlannedCall> linear(const fb::LinearCall& call) const {
+    TRY(only_8_bits(call.input_bits()));
+    const auto layout = memory_.hef->meta().tensors()->Get(static_cast<unsigned>(call.weight()))->layout();
+    if (layout == fb::Layout::PackedInt4) {
+      LinearInt4Args args;
+      fill_linear(call, args);
+      args.weight = tensor<uint8_t>(call.weight());
+      args.bias = tensor<float>(call.bias());
+      args.add_to_output = call.add_to_output();
+      return PlannedCall(args);
+    }
+    if (call.bias() >= 0 || call.add_to_output()) return not_supported("8-bit linear layers with bias or residual");
+    LinearInt8Args args;
+    fill_linear(call, args);
+    args.weight = tensor<int8_t>(call.weight());
+    return PlannedCall(args);
+  }
+
+  template <typename Args>
+  void fill_linear(const fb::LinearCall& call, Args& args) const {
+    args.outputs = dimension(call.weight(), 0);
+    args.inputs = dimension(call.weight(), 1);
+    args.input = buffer<uint8_t>(call.input_buffer());
+    args.offset = tensor<int32_t>(call.offset());
+    args.scale = tensor<float>(call.scale());
+    args.output = buffer<float>(call.output_buffer());
+  }
+
+  Result<PlannedCall> rope(const fb::RopeCall& call) const {
+    const auto table = std::find_if(memory_.rope_tables.begin(), memory_.rope_tables.end(), [&](const RopeTable& t) {
+      return t.frequency_tensor == call.frequency() && t.attention_factor == call.attention_factor();
+    });
+    CHECK(table != memory_.rope_tables.end());
+    RopeArgs args;
+    args.query_heads = heads_;
+    args.kv_heads = kv_heads_;
+    args.head_width = head_width_;
+    args.epsilon = call.epsilon();
+    args.qkv = buffer<float>(call.qkv_buffer());
+    args.cosine = table->cosine.data();
+    args.sine = table->sine.data();
+    args.query_gamma = tensor<float>(call.query_gamma());
+    args.key_gamma = tensor<float>(call.key_gamma());
+    args.key_shift = tensor<float>(call.key_shift());
+    args.query_inverse_scale = tensor<float>(call.query_inverse_scale());
+    args.key_inverse_scale = tensor<float>(call.key_inverse_scale());
+    args.key_zero_point = tensor<float>(call.key_zero_point());
+    args.value_inverse_scale = tensor<float>(call.value_inverse_scale());
+    args.value_zero_point = tensor<float>(call.value_zero_point());
+    args.query = buffer<int8_t>(call.query_buffer());
+    args.key_offset = call.key_offset();
+    args.value_offset = call.value_offset();
+    return PlannedCall(args);
+  }
+
+  Result<PlannedCall> attention(const fb::AttentionCall& call) const {
+    TRY(only_8_bits(call.output_bits()));
+    if (call.prefix_key() >= 0 || call.prefix_value() >= 0) return not_supported("prefix token constants");
+    if (call.key_constants() >= 0) return not_supported("constant key columns (bias split)");
+    AttentionArgs args;
+    args.query_heads = heads_;
+    args.kv_heads = kv_heads_;
+    args.head_width = head_width_;
+    args.max_context = memory_.context_tokens;
+    args.query = buffer<int8_t>(call.query_buffer());
+    args.key_offset = call.key_offset();
+    args.value_offset = call.value_offset();
+    args.score_scale = tensor<float>(call.score_scale());
+    args.value_scale = tensor<float>(call.value_scale());
+    args.value_zero_point = tensor<int32_t>(call.value_zero_point());
+    args.output_inverse_scale = call.output_inverse_scale();
+    args.output_zero_point = call.output_zero_point();
+    args.output = buffer<uint8_t>(call.output_buffer());
+    return PlannedCall(args);
+  }
+
+  Result<PlannedCall> swiglu(const fb::SwiGluCall& call) const {
+    TRY(only_8_bits(call.output_bits()));
+    SwiGluArgs args;
+    args.width = row_width<uint8_t>(call.output_buffer());
+    args.inverse_scale = call.inverse_scale();
+    args.zero_point = call.zero_point();
+    args.input = buffer<float>(call.input_buffer());
+    args.output = buffer<uint8_t>(call.output_buffer());
+    return PlannedCall(args);
+  }
+
+  const fb::Program& program_;
+  const ProgramMemory& memory_;
+  int heads_ = 0, kv_heads_ = 0, head_width_ = 0;
+};
+
+size_t call_workspace(const PlannedCall& call, int tokens) {
+  if (const auto* args = std::get_if<LinearInt4Args>(&call)) return linear_workspace_bytes(tokens, args->inputs);
+  if (const auto* args = std::get_if<LinearInt8Args>(&call)) return linear_workspace_bytes(tokens, args->inputs);
+  if (const auto* args = std::get_if<AttentionArgs>(&call)) {
+    return attention_workspace_bytes(args->max_context, args->head_width);
+  }
+  return 0;
+}
+
+// Completes the arguments of one call with the step's fields and runs it. One overload per op: which fields an op takes.
+struct CallPlayer {
+  const StepInputs& step;
+  const KernelSet& kernels;
+  std::byte* workspace;
+  Slice slice;
+
+  void operator()(EmbedArgs args) const {
+    args.tokens = step.tokens;
+    args.id = step.id;
+    kernels.embed(args, slice);
+  }
+  void operator()(GatherArgs args) const {
+    args.tokens = step.tokens;
+    args.row = step.row;
+    kernels.gather(args, slice);
+  }
+  void operator()(RmsNormArgs args) const {
+    args.tokens = step.tokens;
+    kernels.rms_norm(args, slice);
+  }
+  void operator()(LinearInt4Args args) const {
+    args.tokens = step.tokens;
+    args.workspace = workspace;
+    kernels.linear_int4(args, slice);
+  }
+  void operator()(LinearInt8Args args) const {
+    args.tokens = step.tokens;
+    args.workspace = workspace;
+    kernels.linear_int8(args, slice);
+  }
+  void operator()(RopeArgs args) const {
+    args.tokens = step.tokens;
+    args.position = step.position;
+    args.pages = step.pages;
+    kernels.rope(args, slice);
+  }
+  void operator()(AttentionArgs args) const {
+    args.tokens = step.tokens;
+    args.position = step.position;
+    args.pages = step.pages;
+    args.workspace = workspace;
+    kernels.attention(args, slice);
+  }
+  void operator()(SwiGluArgs args) const {
+    args.tokens = step.tokens;
+    kernels.swiglu(args, slice);
+  }
+};
+
+}  // namespace
+
+Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory) {
+  const Resolver resolver(program, memory);
+  PlannedProgram planned;
+  planned.max_rows = static_cast<int>(program.max_rows());
+  planned.logits = resolver.buffer<float>(program.logits_buffer());
+  planned.calls.reserve(program.calls()->size());
+  for (const fb::Call* call : *program.calls()) {
+    auto resolved = resolver.resolve(*call);
+    if (!resolved) {
+      const std::string place = fmt::format("program '{}' call '{}'", program.name()->string_view(),
+                                            call->name() == nullptr ? "" : call->name()->string_view());
+      return at(place, std::move(resolved).error());
+    }
+    planned.calls.push_back(*std::move(resolved));
+  }
+  return planned;
+}
+
+size_t workspace_bytes(const PlannedProgram& program) {
+  size_t bytes = 0;
+  for (const PlannedCall& call : program.calls) bytes = std::max(bytes, call_workspace(call, program.max_rows));
+  return bytes;
+}
+
+void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace, Slice slice,
+          Barrier& barrier) {
+  const CallPlayer player{step, kernels, workspace, slice};
+  for (const PlannedCall& call : program.calls) {
+    std::visit(player, call);
+    barrier.wait();
+  }
+}
+
+}  // namespace hotaru

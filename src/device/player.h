@@ -1,0 +1,61 @@
+// A program made ready to play: kernel calls with all pointers resolved. Only what belongs to a step is filled in while playing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "format/hef.h"
+#include "kernels/kernel_set.h"
+
+namespace hotaru {
+
+// A kernel call: the op's arguments, complete but for the step's fields (tokens, id, row, position, pages, workspace).
+using PlannedCall = std::variant<EmbedArgs, GatherArgs, RmsNormArgs, LinearInt4Args, LinearInt8Args, RopeArgs, AttentionArgs,
+                                 SwiGluArgs>;
+
+struct PlannedProgram {
+  int max_rows = 0;
+  std::vector<PlannedCall> calls;
+  const float* logits = nullptr;  // [max_rows, V], head only
+};
+
+// What changes from step to step.
+struct StepInputs {
+  int tokens = 0;                            // rows of this step
+  const int32_t* id = nullptr;               // [T]
+  const int32_t* position = nullptr;         // [T]
+  const int32_t* row = nullptr;              // [T] head only: rows of the last step
+  std::byte* const* const* pages = nullptr;  // [T]
+};
+
+// cos and sin [positions, E/2] of one frequency tensor.
+struct RopeTable {
+  int frequency_tensor = -1;
+  float attention_factor = 1;
+  std::vector<float> cosine, sine;
+};
+
+// Where a program's buffers and tensors lie in this device's memory.
+struct ProgramMemory {
+  const HefFile* hef = nullptr;
+  std::byte* arena = nullptr;
+  std::span<const RopeTable> rope_tables;
+  int context_tokens = 0;
+};
+
+// Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot do
+// (16-bit inputs, prefix constants) is kNotSupported.
+Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory);
+// Scratch that one thread needs to play the program.
+size_t workspace_bytes(const PlannedProgram& program);
+
+// One thread's part of playing a program; all threads of the pool call it together.
+void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace, Slice slice,
+          Barrier& barrier);
+
+}  // namespace hotaru

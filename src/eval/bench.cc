@@ -1,0 +1,159 @@
+#include "eval/bench.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <numeric>
+
+#include "base/thread_pool.h"
+#include "tensor/random.h"
+
+namespace hotaru {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+int32_t best_token(std::span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// A context that is given back when the measurement ends.
+class BenchContext {
+ public:
+  static Result<BenchContext> create(Device& device) {
+    TRY_ASSIGN(const int id, device.create_context());
+    return BenchContext(&device, id);
+  }
+  BenchContext(BenchContext&& other) noexcept : device_(std::exchange(other.device_, nullptr)), id_(other.id_) {}
+  BenchContext& operator=(BenchContext&&) = delete;
+  ~BenchContext() {
+    if (device_ != nullptr) device_->destroy_context(id_);
+  }
+  [[nodiscard]] int id() const { return id_; }
+
+  // Stores `count` arbitrary tokens behind the `begin` already there.
+  Result<void> prefill(int begin, int count) const {
+    TRY(device_->reserve(id_, begin + count));
+    std::vector<StepRow> rows;
+    for (int done = 0; done < count; done += static_cast<int>(rows.size())) {
+      rows.clear();
+      for (int i = done; i < std::min(count, done + device_->info().prefill_rows); i++) {
+        rows.push_back({(i * 7919 + 13) % device_->info().vocabulary, begin + i, id_});
+      }
+      device_->step(rows);
+    }
+    const auto last = static_cast<int32_t>(rows.empty() ? 0 : rows.size() - 1);
+    if (count > 0) device_->compute_logits(std::span(&last, 1));
+    return {};
+  }
+
+ private:
+  BenchContext(Device* device, int id) : device_(device), id_(id) {}
+  Device* device_;
+  int id_;
+};
+
+Result<double> time_to_first_token(Device& device, int prompt) {
+  TRY_ASSIGN(const BenchContext context, BenchContext::create(device));
+  const auto start = Clock::now();
+  TRY(context.prefill(0, prompt));
+  (void)best_token(device.logits(0));
+  return milliseconds_since(start);
+}
+
+// Milliseconds of every step in which all contexts decode one token each, behind `depth` tokens.
+Result<std::vector<double>> decode_times(Device& device, int depth, int context_count, int steps) {
+  std::vector<BenchContext> contexts;
+  std::vector<StepRow> rows;
+  std::vector<int32_t> outputs(static_cast<size_t>(context_count));
+  std::iota(outputs.begin(), outputs.end(), 0);
+  for (int i = 0; i < context_count; i++) {
+    TRY_ASSIGN(BenchContext context, BenchContext::create(device));
+    TRY(context.prefill(0, depth));
+    TRY(device.reserve(context.id(), depth + steps));
+    rows.push_back({i + 1, depth, context.id()});
+    contexts.push_back(std::move(context));
+  }
+  std::vector<double> times;
+  for (int step = 0; step < steps; step++) {
+    const auto start = Clock::now();
+    device.step(rows);
+    device.compute_logits(outputs);
+    for (size_t i = 0; i < rows.size(); i++) {
+      rows[i].token = best_token(device.logits(static_cast<int>(i)));
+      rows[i].position++;
+    }
+    times.push_back(milliseconds_since(start));
+  }
+  return times;
+}
+
+}  // namespace
+
+Result<BenchReport> run_bench(Device& device, const BenchOptions& options, const std::function<void(int, int)>& on_step) {
+  BenchReport report;
+  const DeviceInfo& info = device.info();
+  const int total =
+      options.repeat * static_cast<int>(options.prompts.size() + options.depths.size() + options.contexts.size());
+  int done = 0;
+  TRY(time_to_first_token(device, std::min(8, info.context_tokens)));  // touches every page of the weights once
+  for (const int prompt : options.prompts) {
+    std::vector<double> times;
+    for (int i = 0; i < options.repeat && prompt <= info.context_tokens; i++) {
+      TRY_ASSIGN(const double time, time_to_first_token(device, prompt));
+      times.push_back(time);
+      on_step(++done, total);
+    }
+    if (!times.empty()) report.ttft_ms[prompt] = median(times);
+  }
+  for (const int depth : options.depths) {
+    std::vector<double> times;
+    for (int i = 0; i < options.repeat && depth + options.decode_steps <= info.context_tokens; i++) {
+      TRY_ASSIGN(const std::vector<double> some, decode_times(device, depth, 1, options.decode_steps));
+      times.insert(times.end(), some.begin(), some.end());
+      on_step(++done, total);
+    }
+    if (!times.empty()) report.decode_ms[depth] = median(times);
+  }
+  for (const int count : options.contexts) {
+    std::vector<double> times;
+    for (int i = 0; i < options.repeat && count <= info.decode_rows; i++) {
+      TRY_ASSIGN(const std::vector<double> some, decode_times(device, 0, count, options.decode_steps));
+      times.insert(times.end(), some.begin(), some.end());
+      on_step(++done, total);
+    }
+    if (!times.empty()) report.aggregate_tokens_per_second[count] = count * 1e3 / median(times);
+  }
+  return report;
+}
+
+double read_bandwidth(std::span<const std::byte> bytes, int threads, int repeat) {
+  ThreadPool pool(threads);
+  std::atomic<uint64_t> sink{0};
+  const std::span<const uint64_t> words(reinterpret_cast<const uint64_t*>(bytes.data()), bytes.size() / sizeof(uint64_t));
+  double best = 0;
+  for (int i = 0; i < repeat; i++) {
+    const auto start = Clock::now();
+    pool.run([&](Slice slice) {
+      const auto [begin, end] = slice.range(words.size() / 16);
+      uint64_t sums[16] = {};
+      for (size_t line = begin; line < end; line++) {
+        for (size_t lane = 0; lane < 16; lane++) sums[lane] += words[line * 16 + lane];
+      }
+      sink += std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
+    });
+    best = std::max(best, static_cast<double>(bytes.size()) / (milliseconds_since(start) / 1e3));
+  }
+  return best;
+}
+
+}  // namespace hotaru
