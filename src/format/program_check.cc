@@ -1,0 +1,131 @@
+#include "format/program_check.h"
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <set>
+
+#include "format/call_check.h"
+#include "format/meta_check.h"
+
+namespace hotaru {
+namespace {
+
+constexpr std::string_view kOutputProgram = "head";
+constexpr uint32_t kMaxPrograms = 64;
+constexpr uint32_t kMaxCalls = 1'000'000;
+constexpr uint32_t kMaxRows = 65536;
+constexpr int kMaxMultiplier = 15;
+
+Result<void> check_buffer(const fb::Buffer& buffer, uint32_t max_rows, uint64_t arena_bytes) {
+  uint64_t bytes = 0;
+  uint64_t end = 0;
+  if (buffer.rows() < max_rows) return invalid("got {} rows, want at least {}", buffer.rows(), max_rows);
+  if (buffer.row_bytes() == 0 || __builtin_mul_overflow(buffer.row_bytes(), uint64_t{buffer.rows()}, &bytes) ||
+      bytes > kMaxBufferBytes) {
+    return invalid("{} rows of {} bytes, want 1 to {} bytes together", buffer.rows(), buffer.row_bytes(),
+                   kMaxBufferBytes);
+  }
+  if (buffer.offset() % kTensorAlignment != 0) return invalid("offset {} is not a multiple of 64", buffer.offset());
+  if (__builtin_add_overflow(buffer.offset(), bytes, &end) || end > arena_bytes) {
+    return invalid("{} bytes from {} lie outside the arena of {}", bytes, buffer.offset(), arena_bytes);
+  }
+  return {};
+}
+
+// Where programs hand over to each other: body programs leave the residual stream, `head` turns rows of it into logits.
+Result<void> check_interface(const ProgramScope& scope) {
+  const fb::ModelShape& shape = *scope.meta->shape();
+  const uint64_t residual_bytes = uint64_t{shape.width()} * sizeof(float);
+  TRY(find_buffer(scope, "residual_buffer", scope.program->residual_buffer(), residual_bytes));
+  if (!scope.is_output) return {};
+  const uint64_t logit_bytes = uint64_t{shape.vocabulary()} * sizeof(float);
+  TRY(find_buffer(scope, "logits_buffer", scope.program->logits_buffer(), logit_bytes));
+  return {};
+}
+
+Result<void> check_program(const ProgramScope& scope) {
+  const fb::Program& program = *scope.program;
+  if (program.max_rows() == 0 || program.max_rows() > kMaxRows) {
+    return invalid("max_rows: got {}, want 1 to {}", program.max_rows(), kMaxRows);
+  }
+  if (program.buffers() == nullptr || program.calls() == nullptr) return invalid("its buffers or calls are missing");
+  if (program.calls()->size() > kMaxCalls)
+    return invalid("got {} calls, want at most {}", program.calls()->size(), kMaxCalls);
+  for (const fb::Buffer* buffer : *program.buffers()) {
+    auto checked = check_buffer(*buffer, program.max_rows(), scope.meta->memory()->activations());
+    if (!checked) return at(fmt::format("buffer '{}'", text_of(buffer->name())), std::move(checked).error());
+  }
+  TRY(check_interface(scope));
+  for (const fb::Call* call : *program.calls()) {
+    auto checked = check_call(scope, *call);
+    if (!checked) return at(fmt::format("call '{}'", text_of(call->name())), std::move(checked).error());
+  }
+  return {};
+}
+
+// All programs keep the residual stream at one place of the arena.
+Result<void> check_same_residual(const fb::Hef& meta) {
+  const fb::Buffer* first = nullptr;
+  for (const fb::Program* program : *meta.programs()) {
+    const fb::Buffer* residual = program->buffers()->Get(static_cast<unsigned>(program->residual_buffer()));
+    if (first == nullptr) first = residual;
+    if (residual->offset() != first->offset()) {
+      return invalid("program '{}': its residual stream starts at {} of the arena, another program's at {}",
+                     text_of(program->name()), residual->offset(), first->offset());
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_programs(const fb::Hef& meta, std::span<const std::byte> weights) {
+  if (meta.programs() == nullptr || meta.programs()->size() == 0 || meta.programs()->size() > kMaxPrograms) {
+    return invalid("got {} programs, want 1 to {}", meta.programs() == nullptr ? 0U : meta.programs()->size(),
+                   kMaxPrograms);
+  }
+  std::set<std::string_view> names;
+  uint32_t step_rows = 0;
+  for (const fb::Program* program : *meta.programs()) {
+    const std::string_view name = text_of(program->name());
+    if (name.empty() || !names.insert(name).second) return invalid("program '{}': no name, or one used twice", name);
+    if (name != kOutputProgram) step_rows = std::max(step_rows, program->max_rows());
+  }
+  for (const fb::Program* program : *meta.programs()) {
+    const std::string_view name = text_of(program->name());
+    auto checked = check_program({&meta, program, weights, step_rows, name == kOutputProgram});
+    if (!checked) return at(fmt::format("program '{}'", name), std::move(checked).error());
+  }
+  return check_same_residual(meta);
+}
+
+Result<void> check_multipliers(const fb::Hef& meta, std::span<const std::byte> weights, ThreadPool* pool) {
+  constexpr size_t kGroup = packed_int4_size(1, 32);
+  constexpr size_t kCodes = kGroup - 16;
+  std::atomic<int> damaged{-1};  // which tensor
+  const std::function<void(Slice)> job = [&](Slice slice) {
+    for (unsigned id = 0; id < meta.tensors()->size(); id++) {
+      const fb::Tensor& tensor = *meta.tensors()->Get(id);
+      if (tensor.layout() != fb::Layout::PackedInt4) continue;
+      const Slice::Range groups = slice.range(tensor.bytes() / kGroup);
+      unsigned bits = 0;
+      for (size_t group = groups.begin; group < groups.end; group++) {
+        const auto multipliers = weights.subspan(tensor.offset() + group * kGroup + kCodes, 16);
+        for (const std::byte multiplier : multipliers) bits |= std::to_integer<unsigned>(multiplier);
+      }
+      if (bits > kMaxMultiplier) damaged.store(static_cast<int>(id));
+    }
+  };
+  if (pool != nullptr) {
+    pool->run(job);
+  } else {
+    job(Slice{});
+  }
+  const int id = damaged.load();
+  if (id < 0) return {};
+  return invalid("tensor '{}': a group multiplier is above {}",
+                 text_of(meta.tensors()->Get(static_cast<unsigned>(id))->name()), kMaxMultiplier);
+}
+
+}  // namespace hotaru
