@@ -1,0 +1,146 @@
+// Attention in AVX2. vpmaddubsw saturates here (2 * 255 * 127 > 32767), so bytes are widened to s16 and multiplied by
+// vpmaddwd: of four channels (or keys) 0 1 2 3 in a 32-bit lane, 0 and 2 are got by a mask or shift, 1 and 3 by a
+// shift, and the left operand is stored in the same order: 0 2 1 3.
+#include "kernels/attention/attention.h"
+#include "kernels/attention/query_block.h"
+#include "kernels/attention/softmax_256.h"
+
+namespace hotaru {
+namespace {
+
+// out[r][n] (+)= sum over steps of left[r] . packed[n]: 16 outputs, R rows; packed as in packed.h, u8 or s8.
+struct Product {
+  const int16_t* left;  // [R][steps][4] s16, order 0 2 1 3
+  size_t left_stride;
+  const void* packed;  // [steps][16][4]
+  size_t steps;
+  int32_t* out;  // [R][16]
+  size_t out_stride;
+};
+
+template <bool kSigned>
+inline __m256i even_bytes(__m256i x) {
+  return kSigned ? _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8) : _mm256_and_si256(x, _mm256_set1_epi16(255));
+}
+template <bool kSigned>
+inline __m256i odd_bytes(__m256i x) {
+  return kSigned ? _mm256_srai_epi16(x, 8) : _mm256_srli_epi16(x, 8);
+}
+
+inline __m256i broadcast_pair(const int16_t* at) {
+  int32_t pair;
+  __builtin_memcpy(&pair, at, sizeof pair);
+  return _mm256_set1_epi32(pair);
+}
+
+template <int R, bool kSigned, bool kAccumulate>
+inline void multiply(const Product& product) {
+  __m256i sum[R][2];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+    const int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
+    sum[r][0] = kAccumulate ? load_256(out) : _mm256_setzero_si256();
+    sum[r][1] = kAccumulate ? load_256(out + 8) : _mm256_setzero_si256();
+  }
+  const auto* packed = static_cast<const uint8_t*>(product.packed);
+  for (size_t step = 0; step < product.steps; step++) {
+    const __m256i b0 = load_256(packed + step * 64);
+    const __m256i b1 = load_256(packed + step * 64 + 32);
+    const __m256i even0 = even_bytes<kSigned>(b0);
+    const __m256i even1 = even_bytes<kSigned>(b1);
+    const __m256i odd0 = odd_bytes<kSigned>(b0);
+    const __m256i odd1 = odd_bytes<kSigned>(b1);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      const int16_t* left = product.left + static_cast<size_t>(r) * product.left_stride + step * 4;
+      const __m256i even = broadcast_pair(left);
+      const __m256i odd = broadcast_pair(left + 2);
+      sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(even0, even));
+      sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(even1, even));
+      sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(odd0, odd));
+      sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(odd1, odd));
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+    int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
+    store_256(out, sum[r][0]);
+    store_256(out + 8, sum[r][1]);
+  }
+}
+
+// `rows` rows in runs of at most 4, as even as can be: 6 = 3 + 3.
+template <bool kSigned, bool kAccumulate>
+void multiply_rows(Product product, size_t rows) {
+  while (rows > 0) {
+    const size_t runs = (rows + 3) / 4;
+    const size_t run = (rows + runs - 1) / runs;
+    if (run == 4) multiply<4, kSigned, kAccumulate>(product);
+    if (run == 3) multiply<3, kSigned, kAccumulate>(product);
+    if (run == 2) multiply<2, kSigned, kAccumulate>(product);
+    if (run == 1) multiply<1, kSigned, kAccumulate>(product);
+    product.left += run * product.left_stride;
+    product.out += run * product.out_stride;
+    rows -= run;
+  }
+}
+
+void widen_queries(const QueryBlock& block, int16_t* queries) {
+  const size_t width = block.width();
+  for (size_t row = 0; row < block.rows(); row++) {
+    const int8_t* q = block.args->query + block.element(row);
+    for (size_t e = 0; e < width; e += 4) {
+      int16_t* to = queries + row * width + e;
+      to[0] = q[e];
+      to[1] = q[e + 2];
+      to[2] = q[e + 1];
+      to[3] = q[e + 3];
+    }
+  }
+}
+
+void score(const QueryBlock& block, const BlockScratch& scratch, const int16_t* queries) {
+  const size_t width = block.width();
+  for (size_t s = 0; s < block.keys; s += kRowsPerBlock) {
+    const uint8_t* keys = block.page_keys(s / kPageTokens) + s % kPageTokens * width;
+    multiply_rows<false, false>({queries, width, keys, width / 4, scratch.scores + s, scratch.stride}, block.rows());
+  }
+}
+
+void weigh(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  const auto* codes = reinterpret_cast<const int16_t*>(scratch.scores);
+  for (size_t i = 0; i < block.rows() * width; i++) scratch.sums[i] = 0;
+  for (size_t page = 0; page < block.pages(); page++) {
+    const size_t first = page * kPageTokens;
+    const size_t steps = (smaller(block.keys - first, kPageTokens) + 3) / 4;
+    for (size_t e = 0; e < width; e += kRowsPerBlock) {
+      const int8_t* values = block.page_values(page) + e * kPageTokens;
+      const Product product{codes + first, 2 * scratch.stride, values, steps, scratch.sums + e, width};
+      multiply_rows<true, true>(product, block.rows());
+    }
+  }
+}
+
+void attend(const QueryBlock& block) {
+  const BlockScratch scratch = block_scratch(block);
+  auto* queries = reinterpret_cast<int16_t*>(scratch.queries);
+  widen_queries(block, queries);
+  score(block, scratch, queries);
+  int32_t code_sum[kBlockRows];
+  for (size_t row = 0; row < block.rows(); row++) {
+    int32_t* scores = scratch.scores + row * scratch.stride;
+    const float scale = block.args->score_scale[block.head(row)];
+    code_sum[row] = row_codes_256<true>(scores, block.keys_of(row), scale, scores, scratch.stride);
+  }
+  weigh(block, scratch);
+  for (size_t row = 0; row < block.rows(); row++) {
+    finish_row_256(block, row, scratch.sums + row * block.width(), code_sum[row]);
+  }
+}
+
+}  // namespace
+
+void attention_avx2(const AttentionArgs& args, Slice slice) { for_each_query_block(args, slice, attend); }
+
+}  // namespace hotaru

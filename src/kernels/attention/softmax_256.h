@@ -1,0 +1,121 @@
+// The float part of attention in 256-bit registers, shared by the AVX2 and the AVX-VNNI kernel: scores -> probability
+// codes, and weighted sums -> output.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/attention/probability.h"
+#include "kernels/attention/query_block.h"
+#include "kernels/x86_intrinsics.h"
+
+namespace hotaru {
+namespace {
+
+inline __m256i load_256(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
+inline void store_256(void* at, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(at), x); }
+
+// Ones (all bits) in the lanes first .. first+7 that lie below `count`.
+inline __m256i lanes_below(size_t count, int first) {
+  const __m256i lane = _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+
+inline int32_t row_maximum_256(const int32_t* scores, size_t keys) {
+  __m256i most0 = _mm256_set1_epi32(scores[0]);
+  __m256i most1 = most0;
+  size_t s = 0;
+  for (; s + 16 <= keys; s += 16) {
+    most0 = _mm256_max_epi32(most0, load_256(scores + s));
+    most1 = _mm256_max_epi32(most1, load_256(scores + s + 8));
+  }
+  const __m256i tail0 = _mm256_blendv_epi8(most0, load_256(scores + s), lanes_below(keys - s, 0));
+  const __m256i tail1 = _mm256_blendv_epi8(most1, load_256(scores + s + 8), lanes_below(keys - s, 8));
+  __m256i most = _mm256_max_epi32(_mm256_max_epi32(most0, tail0), _mm256_max_epi32(most1, tail1));
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+  return _mm_cvtsi128_si32(half);
+}
+
+inline int32_t sum_lanes_256(__m256i x) {
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+  return _mm_cvtsi128_si32(half);
+}
+
+// probability_u8 of 8 scores.
+inline __m256i probabilities_8(const int32_t* scores, __m256i maximum, __m256 scale) {
+  const __m256 shift = _mm256_set1_ps(kRoundingShift);
+  __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(scores), maximum)), scale);
+  x = _mm256_max_ps(x, _mm256_set1_ps(kProbabilityFloor));
+  const __m256 shifted = _mm256_add_ps(x, shift);
+  const __m256 f = _mm256_sub_ps(x, _mm256_sub_ps(shifted, shift));
+  __m256 p = _mm256_set1_ps(kProbabilityCoefficients[3]);
+  p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(kProbabilityCoefficients[2]));
+  p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(kProbabilityCoefficients[1]));
+  p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(kProbabilityCoefficients[0]));
+  const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23));
+  return _mm256_cvtps_epi32(_mm256_castsi256_ps(bits));
+}
+
+// Codes of keys 0..7 and 8..15 to memory: as bytes, or (kWide) as s16 in the order 0 2 1 3 inside each four keys.
+template <bool kWide>
+inline void store_codes(void* at, size_t s, __m256i low, __m256i high) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);  // 16 s16 in key order
+  if constexpr (kWide) {
+    const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,  //
+                                           0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
+    store_256(static_cast<int16_t*>(at) + s, _mm256_shuffle_epi8(words, order));
+  } else {
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(static_cast<uint8_t*>(at) + s), bytes);
+  }
+}
+
+// One row: codes of its keys, zeros up to the end of the row's stride. Returns their sum. With kWide the codes may take
+// the place of the scores: they are narrower and each is written after its score was read.
+template <bool kWide>
+inline int32_t row_codes_256(const int32_t* scores, size_t keys, float score_scale, void* codes, size_t stride) {
+  const __m256i maximum = _mm256_set1_epi32(row_maximum_256(scores, keys));
+  const __m256 scale = _mm256_set1_ps(score_scale);
+  __m256i sum = _mm256_setzero_si256();
+  size_t s = 0;
+  for (; s + 16 <= keys; s += 16) {
+    const __m256i low = probabilities_8(scores + s, maximum, scale);
+    const __m256i high = probabilities_8(scores + s + 8, maximum, scale);
+    sum = _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
+    store_codes<kWide>(codes, s, low, high);
+  }
+  const __m256i low = _mm256_and_si256(probabilities_8(scores + s, maximum, scale), lanes_below(keys - s, 0));
+  const __m256i high = _mm256_and_si256(probabilities_8(scores + s + 8, maximum, scale), lanes_below(keys - s, 8));
+  sum = _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
+  store_codes<kWide>(codes, s, low, high);
+  for (s += 16; s < stride; s += 16) store_codes<kWide>(codes, s, _mm256_setzero_si256(), _mm256_setzero_si256());
+  return sum_lanes_256(sum);
+}
+
+// requantise_u8 of 8 finished sums, as int32.
+inline __m256i finish_8(const int32_t* sums, __m256i offset, __m256 scale, const AttentionArgs& args) {
+  const __m256 o = _mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(sums), offset));
+  __m256 y = _mm256_mul_ps(_mm256_mul_ps(o, scale), _mm256_set1_ps(args.output_inverse_scale));
+  y = _mm256_add_ps(y, _mm256_set1_ps(args.output_zero_point));
+  y = _mm256_min_ps(_mm256_max_ps(y, _mm256_setzero_ps()), _mm256_set1_ps(255.0F));
+  return _mm256_cvtps_epi32(y);
+}
+
+// One row's output from its weighted sums and the sum of its codes.
+inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
+  const AttentionArgs& args = *block.args;
+  const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * code_sum);
+  const __m256 scale = _mm256_set1_ps(args.value_scale[block.kv_head] / static_cast<float>(code_sum));
+  uint8_t* out = args.output + block.element(row);
+  for (size_t e = 0; e < block.width(); e += 16) {
+    const __m256i low = finish_8(sums + e, offset, scale, args);
+    store_codes<false>(out, e, low, finish_8(sums + e + 8, offset, scale, args));
+  }
+}
+
+}  // namespace
+}  // namespace hotaru
