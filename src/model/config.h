@@ -34,16 +34,19 @@ struct ModelConfig {
   bool mlp_bias = false;
   bool head_norm = false;  // Qwen3
   RopeConfig rope;
+  std::string note;  // what was read differently from what the file says, for the user; mostly empty
 };
 
 struct GenerationConfig {
-  bool do_sample = true;
+  bool do_sample = false;  // absent: Hugging Face decodes greedily
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k;
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id, pad_id;
 };
 
+// Refuses by name what the decoder does not have: other families, activations and rope types, sliding windows, already
+// quantised weights, sizes that are not multiples of 32 (hidden, ffn, attention width) or 16 (head width).
 Result<ModelConfig> parse_model_config(const Json& json, std::string_view place);
 // `fallback` (config.json) supplies eos/bos/pad where generation_config.json is absent or silent.
 Result<GenerationConfig> parse_generation_config(const Json& json, const Json& fallback, std::string_view place);
