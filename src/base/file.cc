@@ -93,10 +93,20 @@ Result<void> write_all(int descriptor, const std::string& path, std::span<const 
   return {};
 }
 
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// A file without a name, which vanishes with a killed process; -1 where the file system or a missing /proc forbids it.
+int open_unnamed(const std::string& folder) {
+  if (::access("/proc/self/fd", X_OK) != 0) return -1;
+  return ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+}
+
 // Without it a rename can be lost in a power failure although the file's data is safe.
 void sync_folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string folder = folder_of(path);
   const Descriptor descriptor{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   // Some file systems cannot sync a folder; the output itself is complete either way.
   if (descriptor.value >= 0) (void)::fsync(descriptor.value);
@@ -153,14 +163,16 @@ Result<std::string> read_text_file(const std::string& path, size_t max_bytes) {
   }
 }
 
-Result<OutputFile> OutputFile::create(const std::string& path) {
+Result<OutputFile> OutputFile::create(const std::string& path, bool may_be_unnamed) {
   OutputFile file;
   TRY_ASSIGN(file.path_, output_destination(path));
   const std::string temporary = fmt::format("{}.{}.tmp", file.path_, ::getpid());
   if (is_remembered(temporary)) return make_error(ErrorKind::kIo, "{}: is already being written", path);
   // A file of this name can only be left from a dead process that had our number.
   if (::unlink(temporary.c_str()) != 0 && errno != ENOENT) return system_error(path, "write", errno);
-  file.descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (may_be_unnamed) file.descriptor_ = open_unnamed(folder_of(file.path_));
+  file.is_unnamed_ = file.descriptor_ >= 0;
+  if (!file.is_unnamed_) file.descriptor_ = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file.descriptor_ < 0) return system_error(path, "create", errno);
   file.temporary_ = temporary;
   remember_temporary(temporary);
@@ -171,12 +183,14 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
       temporary_(std::exchange(other.temporary_, {})),
       descriptor_(std::exchange(other.descriptor_, -1)),
+      is_unnamed_(other.is_unnamed_),
       position_(other.position_) {}
 
 OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(temporary_, other.temporary_);
   std::swap(descriptor_, other.descriptor_);
+  std::swap(is_unnamed_, other.is_unnamed_);
   std::swap(position_, other.position_);
   return *this;
 }
@@ -208,6 +222,12 @@ Result<void> OutputFile::write_at(uint64_t offset, std::span<const std::byte> by
 Result<void> OutputFile::commit() {
   CHECK_GE(descriptor_, 0);
   if (::fsync(descriptor_) != 0) return system_error(path_, "write", errno);
+  if (is_unnamed_) {
+    const std::string link = fmt::format("/proc/self/fd/{}", descriptor_);
+    if (::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return system_error(path_, "write", errno);
+    }
+  }
   if (::close(std::exchange(descriptor_, -1)) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
     const int code = errno;
     (void)::unlink(temporary_.c_str());

@@ -33,12 +33,14 @@ class MappedFile {
 // Reads a text file of at most max_bytes (config.json, tokenizer.json, ...).
 Result<std::string> read_text_file(const std::string& path, size_t max_bytes = size_t{64} << 20);
 
-// An output file: written to "<path>.<pid>.tmp" beside its destination, fsynced and renamed by commit(). If commit() is
+// An output file: written without a name where the file system can (a killed process then leaves nothing), otherwise to
+// "<path>.<pid>.tmp" beside its destination; commit() fsyncs, names and renames it. If commit() is
 // not reached (error, exception, signal handler that unwinds) the temporary is removed and the old file stays as it
 // was. A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason.
 class OutputFile {
  public:
-  static Result<OutputFile> create(const std::string& path);
+  // `may_be_unnamed` false: as on a file system that knows only named files.
+  static Result<OutputFile> create(const std::string& path, bool may_be_unnamed = true);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
   ~OutputFile();
@@ -56,6 +58,7 @@ class OutputFile {
   std::string path_;
   std::string temporary_;
   int descriptor_ = -1;
+  bool is_unnamed_ = false;
   uint64_t position_ = 0;
 };
 

@@ -47,12 +47,26 @@ TEST_F(FileTest, CommittedFileHoldsWhatWasWritten) {
 TEST_F(FileTest, UncommittedFileLeavesTheOldOneAndNoTemporary) {
   std::ofstream(path("a")) << "old";
   {
-    auto out = OutputFile::create(path("a"));
+    auto out = OutputFile::create(path("a"), false);
     ASSERT_TRUE(out->write("new").ok());
     EXPECT_EQ(files(), 2U);
   }
   EXPECT_EQ(*read_text_file(path("a")), "old");
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(FileTest, KilledWriterLeavesNothing) {
+  if (::access("/proc/self/fd", X_OK) != 0) GTEST_SKIP() << "no /proc: files are written under a name";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto out = OutputFile::create(path("a"));
+    if (out && out->write("half of it")) ::raise(SIGKILL);
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files(), 0U);
 }
 
 TEST_F(FileTest, MovedFromOutputDoesNotRemoveTheTemporary) {
@@ -65,8 +79,8 @@ TEST_F(FileTest, MovedFromOutputDoesNotRemoveTheTemporary) {
 }
 
 TEST_F(FileTest, SignalHandlerRemovesTemporaries) {
-  auto first = OutputFile::create(path("a"));
-  auto second = OutputFile::create(path("b"));
+  auto first = OutputFile::create(path("a"), false);
+  auto second = OutputFile::create(path("b"), false);
   ASSERT_TRUE(second->commit().ok());
   EXPECT_EQ(files(), 2U);
   remove_unfinished_outputs();

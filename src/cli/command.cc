@@ -13,9 +13,12 @@ std::map<const CLI::App*, Action>& actions() {
 }  // namespace
 
 void add_global_options(CLI::App& command, GlobalOptions& options) {
-  command.add_option("--threads", options.threads, "Threads (default: HOTARU_THREADS, or the processors this process may use)")
+  command
+      .add_option("--threads", options.threads,
+                  "Threads (default: HOTARU_THREADS, or the processors this process may use)")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--isa", options.isa, "Instruction set: ref, avx2, avx_vnni, avx512_vnni, amx, neon (default: the best here)");
+  command.add_option("--isa", options.isa,
+                     "Instruction set: ref, avx2, avx_vnni, avx512_vnni, amx, neon (default: the best here)");
   command.add_flag("--json", options.json, "Print exactly one JSON object on stdout");
   command.add_flag("-q,--quiet", options.quiet, "No progress on stderr");
 }

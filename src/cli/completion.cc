@@ -29,14 +29,16 @@ std::string bash_script(const CLI::App& app) {
     cases += "    " + command->get_name() + ") words=\"" + words + "\" ;;\n";
   }
   return "_hotaru() {\n  local word=${COMP_WORDS[COMP_CWORD]} words=\n"
-         "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"--help --version" + names + "\"; else case ${COMP_WORDS[1]} in\n" + cases +
+         "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"--help --version" +
+         names + "\"; else case ${COMP_WORDS[1]} in\n" + cases +
          "  esac; fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\n"
          "complete -o default -F _hotaru hotaru\n";
 }
 
 std::string fish_script(const CLI::App& app) {
-  std::string text = "complete -c hotaru -n __fish_use_subcommand -l help\ncomplete -c hotaru -n __fish_use_subcommand -l version\n";
+  std::string text =
+      "complete -c hotaru -n __fish_use_subcommand -l help\ncomplete -c hotaru -n __fish_use_subcommand -l version\n";
   for (const CLI::App* command : commands_of(app)) {
     text += "complete -c hotaru -n __fish_use_subcommand -a " + command->get_name() + "\n";
     for (const CLI::Option* option : command->get_options()) {

@@ -8,17 +8,17 @@ void add_later(CLI::App& app) {
     const char* name;
     const char* help;
   };
-  for (const Later& later : {Later{"lora", "Add, list and remove adapters (not supported yet)"},
-                             Later{"serve", "REST server (not supported yet)"},
-                             Later{"predict", "The device model (not supported yet)"},
-                             Later{"list", "List models (not supported yet)"}, Later{"show", "Show a model (not supported yet)"},
-                             Later{"rm", "Remove a model (not supported yet)"}, Later{"cp", "Copy a model (not supported yet)"},
-                             Later{"ps", "Show running models (not supported yet)"},
-                             Later{"pull", "Fetch a model (not supported yet)"}}) {
+  for (const Later& later :
+       {Later{"lora", "Add, list and remove adapters (not supported yet)"},
+        Later{"serve", "REST server (not supported yet)"}, Later{"predict", "The device model (not supported yet)"},
+        Later{"list", "List models (not supported yet)"}, Later{"show", "Show a model (not supported yet)"},
+        Later{"rm", "Remove a model (not supported yet)"}, Later{"cp", "Copy a model (not supported yet)"},
+        Later{"ps", "Show running models (not supported yet)"}, Later{"pull", "Fetch a model (not supported yet)"}}) {
     CLI::App* command = app.add_subcommand(later.name, later.help);
     command->allow_extras();
     const std::string name = later.name;
-    set_action(*command, [name]() -> Result<void> { return not_supported("'{}' is not supported yet in this version", name); });
+    set_action(*command,
+               [name]() -> Result<void> { return not_supported("'{}' is not supported yet in this version", name); });
   }
 }
 

@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   std::signal(SIGINT, stop_at_once);
   std::signal(SIGTERM, stop_at_once);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write() like a full disk
 
   CLI::App app("Hotaru: from a Hugging Face checkpoint to tokens on a small machine", "hotaru");
   app.require_subcommand(1);

@@ -11,13 +11,6 @@
 namespace hotaru {
 namespace {
 
-const fb::Program* find_program(const fb::Hef& meta, std::string_view name) {
-  for (const fb::Program* program : *meta.programs()) {
-    if (program->name()->string_view() == name) return program;
-  }
-  return nullptr;
-}
-
 uint64_t arena_bytes(const fb::Hef& meta) {
   uint64_t bytes = 0;
   for (const fb::Program* program : *meta.programs()) {
@@ -40,22 +33,24 @@ Result<std::unique_ptr<Device>> Device::open(const std::string& hef_path, const 
 }
 
 Result<std::unique_ptr<CpuDevice>> CpuDevice::open(const std::string& hef_path, const DeviceOptions& options) {
+  auto pool = std::make_unique<ThreadPool>(options.threads);
   HefOptions hef_options;
+  hef_options.pool = pool.get();
   hef_options.verify_checksums = options.verify_checksums;
   TRY_ASSIGN(HefFile hef, HefFile::open(hef_path, hef_options));
-  std::unique_ptr<CpuDevice> device(new CpuDevice(std::move(hef), options));
+  std::unique_ptr<CpuDevice> device(new CpuDevice(std::move(hef), std::move(pool), options.isa));
   if (auto done = device->set_up(options); !done) return at(hef_path, std::move(done).error());
   return device;
 }
 
-CpuDevice::CpuDevice(HefFile hef, const DeviceOptions& options)
-    : hef_(std::move(hef)), pool_(options.threads), kernels_(&kernel_set(options.isa)) {
-  info_.isa = options.isa;
-  info_.threads = pool_.size();
+CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
+    : hef_(std::move(hef)), pool_(std::move(pool)), kernels_(&kernel_set(isa)) {
+  info_.isa = isa;
+  info_.threads = pool_->size();
   job_ = [this](Slice slice) {
     prepare_thread(info_.isa);
     std::byte* workspace = workspace_.data() + static_cast<size_t>(slice.index) * workspace_bytes_;
-    play(*playing_, inputs_, *kernels_, workspace, slice, pool_.barrier());
+    play(*playing_, inputs_, *kernels_, workspace, slice, pool_->barrier());
     release_thread(info_.isa);
   };
 }
@@ -70,7 +65,8 @@ Result<void> CpuDevice::set_up(const DeviceOptions& options) {
 
 Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   const fb::Hef& meta = hef_.meta();
-  const int wanted = options.context_tokens > 0 ? options.context_tokens : static_cast<int>(meta.kv()->context_tokens());
+  const int wanted =
+      options.context_tokens > 0 ? options.context_tokens : static_cast<int>(meta.kv()->context_tokens());
   if (wanted > kMaxAttentionContext) {
     return not_supported("a context of {} tokens; at most {} fit 32-bit attention sums", wanted, kMaxAttentionContext);
   }
@@ -80,29 +76,31 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   info_.weight_bytes = hef_.weight_bytes();
   info_.kv_bytes = static_cast<uint64_t>(page_count_) * meta.kv()->page_bytes();
   for (const char* name : {"prefill", "tbt", "head"}) {
-    if (find_program(meta, name) == nullptr) return invalid("program '{}' is missing", name);
+    if (hef_.find_program(name) == nullptr) return invalid("program '{}' is missing", name);
   }
-  info_.prefill_rows = static_cast<int>(find_program(meta, "prefill")->max_rows());
-  info_.decode_rows = static_cast<int>(find_program(meta, "tbt")->max_rows());
-  info_.output_rows = static_cast<int>(find_program(meta, "head")->max_rows());
+  info_.prefill_rows = static_cast<int>(hef_.find_program("prefill")->max_rows());
+  info_.decode_rows = static_cast<int>(hef_.find_program("tbt")->max_rows());
+  info_.output_rows = static_cast<int>(hef_.find_program("head")->max_rows());
 
   return {};
 }
 
 Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
-  const uint64_t table_bytes = static_cast<uint64_t>(info_.context_tokens) * hef_.meta().shape()->head_width() * sizeof(float);
-  const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_.size());
+  const uint64_t table_bytes =
+      static_cast<uint64_t>(info_.context_tokens) * hef_.meta().shape()->head_width() * sizeof(float);
+  const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_->size());
   info_.activation_bytes = arena_.size() + table_bytes * rope_tables_.size() + workspaces;
   info_.total_bytes = info_.weight_bytes + info_.kv_bytes + info_.activation_bytes;
   const uint64_t budget = options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes();
   if (info_.total_bytes <= budget) return {};
-  return make_error(ErrorKind::kNoMemory,
-                    "needs {} bytes of device memory ({} weights, {} KV cache, {} activations), available are {} bytes ({})",
-                    info_.total_bytes, info_.weight_bytes, info_.kv_bytes, info_.activation_bytes, budget, size_text(budget));
+  return make_error(
+      ErrorKind::kNoMemory,
+      "needs {} bytes of device memory ({} weights, {} KV cache, {} activations), available are {} bytes ({})",
+      info_.total_bytes, info_.weight_bytes, info_.kv_bytes, info_.activation_bytes, budget, size_text(budget));
 }
 
 Result<void> CpuDevice::allocate() {
-  TRY_ASSIGN(workspace_, Region::create(workspace_bytes_ * static_cast<size_t>(pool_.size())));
+  TRY_ASSIGN(workspace_, Region::create(workspace_bytes_ * static_cast<size_t>(pool_->size())));
   TRY_ASSIGN(kv_, KvPool::create(hef_.meta().kv()->page_bytes(), page_count_));
   const auto rows = static_cast<size_t>(std::max(info_.prefill_rows, info_.decode_rows));
   ids_.resize(rows);
@@ -135,9 +133,9 @@ void CpuDevice::build_rope_tables() {
 Result<void> CpuDevice::plan_programs() {
   TRY_ASSIGN(arena_, Region::create(arena_bytes(hef_.meta())));  // addresses only: nothing is resident until it is used
   const ProgramMemory memory{&hef_, arena_.data(), rope_tables_, page_count_ * kPageTokens};
-  TRY_ASSIGN(prefill_, plan_program(*find_program(hef_.meta(), "prefill"), memory));
-  TRY_ASSIGN(tbt_, plan_program(*find_program(hef_.meta(), "tbt"), memory));
-  TRY_ASSIGN(head_, plan_program(*find_program(hef_.meta(), "head"), memory));
+  TRY_ASSIGN(prefill_, plan_program(*hef_.find_program("prefill"), memory));
+  TRY_ASSIGN(tbt_, plan_program(*hef_.find_program("tbt"), memory));
+  TRY_ASSIGN(head_, plan_program(*hef_.find_program("head"), memory));
   const size_t bytes = std::max({workspace_bytes(prefill_), workspace_bytes(tbt_), workspace_bytes(head_)});
   workspace_bytes_ = (bytes + 4095) / 4096 * 4096;
   return {};
@@ -146,7 +144,7 @@ Result<void> CpuDevice::plan_programs() {
 void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
   playing_ = &program;
   inputs_ = inputs;
-  pool_.run(job_);
+  pool_->run(job_);
 }
 
 void CpuDevice::step(std::span<const StepRow> rows) {

@@ -1,4 +1,5 @@
-// The device as software: a HEF mapped read-only, one arena, one KV pool and one thread pool, all sized when it is opened.
+// The device as software: a HEF mapped read-only, one arena, one KV pool and one thread pool, all sized when it is
+// opened.
 #pragma once
 
 #include <functional>
@@ -29,7 +30,7 @@ class CpuDevice final : public Device {
   [[nodiscard]] std::span<const float> logits(int index) const override;
 
  private:
-  CpuDevice(HefFile hef, const DeviceOptions& options);
+  CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa);
   Result<void> set_up(const DeviceOptions& options);
   Result<void> plan_capacity(const DeviceOptions& options);
   void build_rope_tables();
@@ -39,7 +40,7 @@ class CpuDevice final : public Device {
   void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs);
 
   HefFile hef_;
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> pool_;
   const KernelSet* kernels_;
   DeviceInfo info_;
   int page_count_ = 0;

@@ -14,7 +14,8 @@ Result<KvPool> KvPool::create(size_t page_bytes, int page_count) {
   pool.page_count_ = page_count;
   pool.free_.reserve(static_cast<size_t>(page_count));
   // Pushed in falling order, so that pages are taken in rising order.
-  for (int p = page_count - 1; p >= 0; p--) pool.free_.push_back(pool.memory_.data() + static_cast<size_t>(p) * page_bytes);
+  for (int p = page_count - 1; p >= 0; p--)
+    pool.free_.push_back(pool.memory_.data() + static_cast<size_t>(p) * page_bytes);
   pool.contexts_.resize(kMaxContexts);
   for (Context& context : pool.contexts_) context.pages.reserve(static_cast<size_t>(page_count));
   return pool;
@@ -40,8 +41,9 @@ Result<void> KvPool::reserve(int context, int tokens) {
   std::vector<std::byte*>& pages = contexts_[static_cast<size_t>(context)].pages;
   while (pages.size() < pages_for(tokens)) {
     if (free_.empty()) {
-      return make_error(ErrorKind::kNoMemory, "KV cache full: {} tokens wanted in one context, {} pages of {} tokens in all",
-                        tokens, page_count_, kPageTokens);
+      return make_error(ErrorKind::kNoMemory,
+                        "KV cache full: {} tokens wanted in one context, {} pages of {} tokens in all", tokens,
+                        page_count_, kPageTokens);
     }
     pages.push_back(free_.back());
     free_.pop_back();

@@ -19,14 +19,22 @@ class Resolver {
 
   Result<PlannedCall> resolve(const fb::Call& call) const {
     switch (call.operation_type()) {
-      case fb::Operation::EmbedCall: return embed(*call.operation_as_EmbedCall());
-      case fb::Operation::GatherCall: return gather(*call.operation_as_GatherCall());
-      case fb::Operation::RmsNormCall: return rms_norm(*call.operation_as_RmsNormCall());
-      case fb::Operation::LinearCall: return linear(*call.operation_as_LinearCall());
-      case fb::Operation::RopeCall: return rope(*call.operation_as_RopeCall());
-      case fb::Operation::AttentionCall: return attention(*call.operation_as_AttentionCall());
-      case fb::Operation::SwiGluCall: return swiglu(*call.operation_as_SwiGluCall());
-      case fb::Operation::NONE: break;
+      case fb::Operation::EmbedCall:
+        return embed(*call.operation_as_EmbedCall());
+      case fb::Operation::GatherCall:
+        return gather(*call.operation_as_GatherCall());
+      case fb::Operation::RmsNormCall:
+        return rms_norm(*call.operation_as_RmsNormCall());
+      case fb::Operation::LinearCall:
+        return linear(*call.operation_as_LinearCall());
+      case fb::Operation::RopeCall:
+        return rope(*call.operation_as_RopeCall());
+      case fb::Operation::AttentionCall:
+        return attention(*call.operation_as_AttentionCall());
+      case fb::Operation::SwiGluCall:
+        return swiglu(*call.operation_as_SwiGluCall());
+      case fb::Operation::NONE:
+        break;
     }
     return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
   }
@@ -189,7 +197,8 @@ size_t call_workspace(const PlannedCall& call, int tokens) {
   return 0;
 }
 
-// Completes the arguments of one call with the step's fields and runs it. One overload per op: which fields an op takes.
+// Completes the arguments of one call with the step's fields and runs it. One overload per op: which fields an op
+// takes.
 struct CallPlayer {
   const StepInputs& step;
   const KernelSet& kernels;
@@ -265,8 +274,8 @@ size_t workspace_bytes(const PlannedProgram& program) {
   return bytes;
 }
 
-void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace, Slice slice,
-          Barrier& barrier) {
+void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace,
+          Slice slice, Barrier& barrier) {
   const CallPlayer player{step, kernels, workspace, slice};
   for (const PlannedCall& call : program.calls) {
     std::visit(player, call);

@@ -1,4 +1,5 @@
-// A program made ready to play: kernel calls with all pointers resolved. Only what belongs to a step is filled in while playing.
+// A program made ready to play: kernel calls with all pointers resolved. Only what belongs to a step is filled in while
+// playing.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,8 @@
 namespace hotaru {
 
 // A kernel call: the op's arguments, complete but for the step's fields (tokens, id, row, position, pages, workspace).
-using PlannedCall = std::variant<EmbedArgs, GatherArgs, RmsNormArgs, LinearInt4Args, LinearInt8Args, RopeArgs, AttentionArgs,
-                                 SwiGluArgs>;
+using PlannedCall = std::variant<EmbedArgs, GatherArgs, RmsNormArgs, LinearInt4Args, LinearInt8Args, RopeArgs,
+                                 AttentionArgs, SwiGluArgs>;
 
 struct PlannedProgram {
   int max_rows = 0;
@@ -48,14 +49,14 @@ struct ProgramMemory {
   int context_tokens = 0;
 };
 
-// Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot do
-// (16-bit inputs, prefix constants) is kNotSupported.
+// Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot
+// do (16-bit inputs, prefix constants) is kNotSupported.
 Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory);
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);
 
 // One thread's part of playing a program; all threads of the pool call it together.
-void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace, Slice slice,
-          Barrier& barrier);
+void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace,
+          Slice slice, Barrier& barrier);
 
 }  // namespace hotaru

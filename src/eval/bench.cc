@@ -99,7 +99,8 @@ Result<std::vector<double>> decode_times(Device& device, int depth, int context_
 
 }  // namespace
 
-Result<BenchReport> run_bench(Device& device, const BenchOptions& options, const std::function<void(int, int)>& on_step) {
+Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
+                              const std::function<void(int, int)>& on_step) {
   BenchReport report;
   const DeviceInfo& info = device.info();
   const int total =
@@ -139,7 +140,8 @@ Result<BenchReport> run_bench(Device& device, const BenchOptions& options, const
 double read_bandwidth(std::span<const std::byte> bytes, int threads, int repeat) {
   ThreadPool pool(threads);
   std::atomic<uint64_t> sink{0};
-  const std::span<const uint64_t> words(reinterpret_cast<const uint64_t*>(bytes.data()), bytes.size() / sizeof(uint64_t));
+  const std::span<const uint64_t> words(reinterpret_cast<const uint64_t*>(bytes.data()),
+                                        bytes.size() / sizeof(uint64_t));
   double best = 0;
   for (int i = 0; i < repeat; i++) {
     const auto start = Clock::now();

@@ -17,18 +17,19 @@ struct BenchOptions {
   std::vector<int> depths = {0, 2000};         // tokens of context before the decoded ones
   std::vector<int> contexts = {1, 4};          // decoding together
   int repeat = 5;
-  int decode_steps = 32;                       // per depth and repetition
+  int decode_steps = 32;  // per depth and repetition
 };
 
 // Medians over the repetitions.
 struct BenchReport {
-  std::map<int, double> ttft_ms;                       // by prompt length
-  std::map<int, double> decode_ms;                     // per token, by depth
-  std::map<int, double> aggregate_tokens_per_second;   // by number of contexts
+  std::map<int, double> ttft_ms;                      // by prompt length
+  std::map<int, double> decode_ms;                    // per token, by depth
+  std::map<int, double> aggregate_tokens_per_second;  // by number of contexts
 };
 
 // Lengths that do not fit the device's context are left out; `on_step(done, total)` reports progress.
-Result<BenchReport> run_bench(Device& device, const BenchOptions& options, const std::function<void(int, int)>& on_step);
+Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
+                              const std::function<void(int, int)>& on_step);
 
 // Bytes per second that `threads` threads read from `bytes`, best of `repeat`: the limit that decoding runs against.
 double read_bandwidth(std::span<const std::byte> bytes, int threads, int repeat);
