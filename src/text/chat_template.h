@@ -1,0 +1,39 @@
+// A chat template: messages to the text that the model was trained on, as transformers' apply_chat_template renders it.
+// Immutable: render() may be called from several threads at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+struct HotaruTextTemplate;
+
+namespace hotaru {
+
+struct TextBundle;
+
+struct ChatRequest {
+  std::string messages_json;  // [{"role": "user", "content": "..."}, ...]
+  bool add_generation_prompt = true;
+  std::string variables_json;               // {"tools": [...], "enable_thinking": false, ...}; empty for none
+  std::optional<int64_t> now_unix_seconds;  // for templates that print the date; default: the clock
+};
+
+class ChatTemplate {
+ public:
+  // kNotFound when the bundle has no template.
+  static Result<ChatTemplate> create(const TextBundle& bundle);
+
+  // Tokenise the result without add_special_tokens: BOS is the template's business. An error of the template itself
+  // (raise_exception: "roles must alternate") is kInvalid.
+  [[nodiscard]] Result<std::string> render(const ChatRequest& request) const;
+
+ private:
+  std::shared_ptr<HotaruTextTemplate> handle_;
+};
+
+}  // namespace hotaru
