@@ -8,6 +8,8 @@ from cached_jobs import Job, run, tool_version
 from source_tree import INCLUDE_ROOTS, ROOT, closure, cpp_files, name, text
 
 FLAGS = ["-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", "-x", "c++"]
+INTRINSICS = ROOT / "src/kernels/x86_intrinsics.h"  # what reaches it is compiled as its ISA's files are
+INTRINSICS_FLAGS = ["-march=sapphirerapids"]
 
 
 def include_flags():
@@ -30,7 +32,11 @@ def main():
     for header in unguarded:
         print(f"{name(header)}: no #pragma once")
     # GCC warns about '#pragma once in main file' of a header given as the source; reading it by -include does not.
-    jobs = [Job(name(h), ["g++", *flags, "-include", str(h), "/dev/null"], closure(h)) for h in headers]
+    jobs = []
+    for header in headers:
+        inputs = closure(header)
+        isa_flags = INTRINSICS_FLAGS if INTRINSICS in inputs else []
+        jobs.append(Job(name(header), ["g++", *flags, *isa_flags, "-include", str(header), "/dev/null"], inputs))
     sys.exit(run(jobs, tool_version("g++")) + len(unguarded) > 0)
 
 
