@@ -62,6 +62,8 @@ inline BlockSums load_multipliers(const uint8_t* multipliers) {
 inline void add_step(BlockSums& pairs, __m256i u, const BlockSums& nibbles) {
   pairs.low = _mm256_add_epi16(pairs.low, _mm256_maddubs_epi16(u, nibbles.low));
   pairs.high = _mm256_add_epi16(pairs.high, _mm256_maddubs_epi16(u, nibbles.high));
+  HOTARU_IN_ORDER(pairs.low);
+  HOTARU_IN_ORDER(pairs.high);
 }
 
 inline void add_group(BlockSums& sums, const BlockSums& pairs, const BlockSums& multipliers) {
@@ -88,6 +90,7 @@ inline void begin_group(const Job& job, size_t first_token, size_t g, BlockSums 
 
 template <int kTokens>
 inline void store_block(const Job& job, size_t first_token, size_t block, const BlockSums (&sums)[kTokens]) {
+#pragma GCC unroll 4
   for (size_t t = 0; t < kTokens; t++) {
     store_8_rows(job.to, first_token + t, block * kRowsPerBlock, sums[t].low);
     store_8_rows(job.to, first_token + t, block * kRowsPerBlock + 8, sums[t].high);
@@ -124,6 +127,7 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
       for (size_t t = 0; t < kTokens; t++) add_group(sums[s][t], pairs[t], multipliers);
     }
   }
+#pragma GCC unroll 2
   for (size_t s = 0; s < kStreams; s++) store_block<kTokens>(job, first_token, block[s], sums[s]);
 }
 

@@ -43,7 +43,9 @@ inline Widened widen_activations(const uint8_t* from) {
 
 inline void add_products(__m256i& sums, const Widened& u, const Widened& w) {
   sums = _mm256_add_epi32(sums, _mm256_madd_epi16(u.even, w.even));
+  HOTARU_IN_ORDER(sums);
   sums = _mm256_add_epi32(sums, _mm256_madd_epi16(u.odd, w.odd));
+  HOTARU_IN_ORDER(sums);
 }
 
 // kStreams blocks at once, each read front to back, times kTokens tokens.
@@ -70,7 +72,9 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
       }
     }
   }
+#pragma GCC unroll 2
   for (size_t s = 0; s < kStreams; s++) {
+#pragma GCC unroll 4
     for (size_t t = 0; t < kTokens; t++) {
       store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock, sums[s][t].low);
       store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock + 8, sums[s][t].high);
