@@ -39,14 +39,15 @@ struct AttentionArgs {
   float output_inverse_scale = 0;
   float output_zero_point = 0;
   uint8_t* output = nullptr;       // [T, H * E] u8
-  std::byte* workspace = nullptr;  // this thread's, attention_workspace_bytes
+  std::byte* workspace = nullptr;  // this thread's, 64-byte aligned, attention_workspace_bytes
 };
 
 using AttentionKernel = void (*)(const AttentionArgs& args, Slice slice);
 
 inline constexpr int kMaxAttentionContext = 32768;
 
-// Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, plus accumulators.
+// Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, sums and queries of those rows,
+// and some padding: block_scratch in query_block.h.
 constexpr size_t attention_workspace_bytes(int max_context, int head_width) {
   const size_t keys = (static_cast<size_t>(max_context) + kPageTokens - 1) / kPageTokens * kPageTokens;
   return 16 * keys * 5 + 16 * static_cast<size_t>(head_width) * 8 + (size_t{16} << 10);

@@ -13,6 +13,9 @@ namespace {
 
 inline constexpr size_t kBlockRows = 16;
 
+constexpr size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+constexpr size_t larger(size_t a, size_t b) { return a < b ? b : a; }
+
 // Rows r = (token - first_token) * heads + (head - first_head) of one kv head and one context.
 struct QueryBlock {
   const AttentionArgs* args;
@@ -52,7 +55,7 @@ struct BlockScratch {
   int32_t* scores;     // [16, stride] a[s]
   uint8_t* codes;      // [16, stride] p[s], 0 from the row's last key to the end of its page
   int32_t* sums;       // [16, E] sum_s p[s] v[s]
-  std::byte* queries;  // [16, E] in the kernel's own form, up to 2 bytes an element
+  std::byte* queries;  // [16, E] in the kernel's own form, up to 2 bytes an element, at least 64 a row
   std::byte* rest;     // 8 KB
 };
 
@@ -70,13 +73,24 @@ inline BlockScratch block_scratch(const QueryBlock& block) {
   scratch.scores = reinterpret_cast<int32_t*>(take(kBlockRows * stride * sizeof(int32_t)));
   scratch.codes = reinterpret_cast<uint8_t*>(take(kBlockRows * stride));
   scratch.sums = reinterpret_cast<int32_t*>(take(kBlockRows * width * sizeof(int32_t)));
-  scratch.queries = take(kBlockRows * width * sizeof(int16_t));
+  scratch.queries = take(kBlockRows * larger(width * sizeof(int16_t), 64));
   scratch.rest = at;
   return scratch;
 }
 
-constexpr size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-constexpr size_t larger(size_t a, size_t b) { return a < b ? b : a; }
+// The block's queries, [16, row_bytes] with zeros beyond the head's width.
+inline void copy_queries(const QueryBlock& block, std::byte* queries, size_t row_bytes) {
+  for (size_t row = 0; row < block.rows(); row++) {
+    std::byte* to = queries + row * row_bytes;
+    __builtin_memcpy(to, block.args->query + block.element(row), block.width());
+    __builtin_memset(to + block.width(), 0, row_bytes - block.width());
+  }
+}
+
+// The processor's own prefetcher does not see that the next page follows.
+inline void prefetch_ahead(const void* at, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const std::byte*>(at) + i);
+}
 
 // The rows of one context that end before row `end`, at most 16.
 inline size_t block_begin(const AttentionArgs& args, size_t end) {

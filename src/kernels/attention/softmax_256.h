@@ -21,6 +21,13 @@ inline __m256i lanes_below(size_t count, int first) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
 }
 
+inline int32_t maximum_lane_256(__m256i x) {
+  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+  return _mm_cvtsi128_si32(half);
+}
+
 inline int32_t row_maximum_256(const int32_t* scores, size_t keys) {
   __m256i most0 = _mm256_set1_epi32(scores[0]);
   __m256i most1 = most0;
@@ -31,11 +38,7 @@ inline int32_t row_maximum_256(const int32_t* scores, size_t keys) {
   }
   const __m256i tail0 = _mm256_blendv_epi8(most0, load_256(scores + s), lanes_below(keys - s, 0));
   const __m256i tail1 = _mm256_blendv_epi8(most1, load_256(scores + s + 8), lanes_below(keys - s, 8));
-  __m256i most = _mm256_max_epi32(_mm256_max_epi32(most0, tail0), _mm256_max_epi32(most1, tail1));
-  __m128i half = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
-  half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));
-  return _mm_cvtsi128_si32(half);
+  return maximum_lane_256(_mm256_max_epi32(_mm256_max_epi32(most0, tail0), _mm256_max_epi32(most1, tail1)));
 }
 
 inline int32_t sum_lanes_256(__m256i x) {

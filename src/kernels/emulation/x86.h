@@ -9,3 +9,67 @@
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
 #include <simde/x86/fma.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define _mm256_dpbusd_avx_epi32 simde_mm256_dpbusd_epi32
+
+static inline simde__m512 _mm512_cvtepi32_ps(simde__m512i a) {
+  return simde_mm512_insertf32x8(simde_mm512_castps256_ps512(simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(a))),
+                                 simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(a, 1)), 1);
+}
+static inline simde__m512i _mm512_cvtps_epi32(simde__m512 a) {
+  const simde__m512i bits = simde_mm512_castps_si512(a);
+  const simde__m256 low = simde_mm256_castsi256_ps(simde_mm512_castsi512_si256(bits));
+  const simde__m256 high = simde_mm256_castsi256_ps(simde_mm512_extracti64x4_epi64(bits, 1));
+  return simde_mm512_inserti64x4(simde_mm512_castsi256_si512(simde_mm256_cvtps_epi32(low)),
+                                 simde_mm256_cvtps_epi32(high), 1);
+}
+
+// AMX: eight tiles of 16 rows x 64 bytes, as tile_config.h configures them (Intel SDM, TDPBUSD and its family).
+struct EmulatedTile {
+  unsigned char bytes[16][64];
+};
+static thread_local EmulatedTile emulated_tiles[8];
+
+static inline void _tile_loadd(int tile, const void* base, size_t stride) {
+  for (size_t row = 0; row < 16; row++) {
+    std::memcpy(emulated_tiles[tile].bytes[row], static_cast<const char*>(base) + row * stride, 64);
+  }
+}
+static inline void _tile_stored(int tile, void* base, size_t stride) {
+  for (size_t row = 0; row < 16; row++) {
+    std::memcpy(static_cast<char*>(base) + row * stride, emulated_tiles[tile].bytes[row], 64);
+  }
+}
+static inline void _tile_zero(int tile) { emulated_tiles[tile] = {}; }
+
+// sums[m][n] += sum over steps k and bytes j of left[m][4k + j] * right[k][4n + j].
+template <typename Left, typename Right>
+static inline void emulated_tile_product(int sums, int left, int right) {
+  for (size_t m = 0; m < 16; m++) {
+    for (size_t n = 0; n < 16; n++) {
+      int32_t sum;
+      std::memcpy(&sum, &emulated_tiles[sums].bytes[m][4 * n], 4);
+      for (size_t i = 0; i < 64; i++) {
+        sum += static_cast<Left>(emulated_tiles[left].bytes[m][i]) *
+               static_cast<Right>(emulated_tiles[right].bytes[i / 4][4 * n + i % 4]);
+      }
+      std::memcpy(&emulated_tiles[sums].bytes[m][4 * n], &sum, 4);
+    }
+  }
+}
+static inline void _tile_dpbssd(int sums, int left, int right) {
+  emulated_tile_product<int8_t, int8_t>(sums, left, right);
+}
+static inline void _tile_dpbsud(int sums, int left, int right) {
+  emulated_tile_product<int8_t, uint8_t>(sums, left, right);
+}
+static inline void _tile_dpbusd(int sums, int left, int right) {
+  emulated_tile_product<uint8_t, int8_t>(sums, left, right);
+}
+static inline void _tile_dpbuud(int sums, int left, int right) {
+  emulated_tile_product<uint8_t, uint8_t>(sums, left, right);
+}

@@ -1,0 +1,123 @@
+// Attention in AVX-VNNI: vpdpbusd takes the u8 operand first, that is the keys against queries and the probability
+// codes against values. Four channels (or keys) of a row are one broadcast 32-bit word.
+#include "kernels/attention/attention.h"
+#include "kernels/attention/query_block.h"
+#include "kernels/attention/softmax_256.h"
+
+namespace hotaru {
+namespace {
+
+// out[r][n] (+)= sum over steps of left[r] . packed[n]: 16 outputs, R rows; packed as in packed.h.
+struct Product {
+  const std::byte* left;  // [R][steps][4]
+  size_t left_stride;
+  const void* packed;  // [steps][16][4]
+  size_t steps;
+  int32_t* out;  // [R][16]
+  size_t out_stride;
+};
+
+inline __m256i broadcast_word(const std::byte* at) {
+  int32_t word;
+  __builtin_memcpy(&word, at, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+// kLeftSigned: queries against keys, from zero; otherwise codes against values, added.
+template <bool kLeftSigned>
+inline __m256i dot(__m256i sum, __m256i packed, __m256i left) {
+  return kLeftSigned ? _mm256_dpbusd_avx_epi32(sum, packed, left) : _mm256_dpbusd_avx_epi32(sum, left, packed);
+}
+
+template <int R, bool kLeftSigned>
+inline void multiply(const Product& product) {
+  __m256i sum[R][2];
+#pragma GCC unroll 6
+  for (int r = 0; r < R; r++) {
+    const int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
+    sum[r][0] = kLeftSigned ? _mm256_setzero_si256() : load_256(out);
+    sum[r][1] = kLeftSigned ? _mm256_setzero_si256() : load_256(out + 8);
+  }
+  const auto* packed = static_cast<const uint8_t*>(product.packed);
+  for (size_t step = 0; step < product.steps; step++) {
+    const __m256i b0 = load_256(packed + step * 64);
+    const __m256i b1 = load_256(packed + step * 64 + 32);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++) {
+      const __m256i a = broadcast_word(product.left + static_cast<size_t>(r) * product.left_stride + step * 4);
+      sum[r][0] = dot<kLeftSigned>(sum[r][0], b0, a);
+      sum[r][1] = dot<kLeftSigned>(sum[r][1], b1, a);
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < R; r++) {
+    int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
+    store_256(out, sum[r][0]);
+    store_256(out + 8, sum[r][1]);
+  }
+}
+
+// `rows` rows in runs of at most 6, as even as can be: 16 = 6 + 5 + 5.
+template <bool kLeftSigned>
+void multiply_rows(Product product, size_t rows) {
+  while (rows > 0) {
+    const size_t runs = (rows + 5) / 6;
+    const size_t run = (rows + runs - 1) / runs;
+    if (run == 6) multiply<6, kLeftSigned>(product);
+    if (run == 5) multiply<5, kLeftSigned>(product);
+    if (run == 4) multiply<4, kLeftSigned>(product);
+    if (run == 3) multiply<3, kLeftSigned>(product);
+    if (run == 2) multiply<2, kLeftSigned>(product);
+    if (run == 1) multiply<1, kLeftSigned>(product);
+    product.left += run * product.left_stride;
+    product.out += run * product.out_stride;
+    rows -= run;
+  }
+}
+
+void score(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  for (size_t s = 0; s < block.keys; s += kRowsPerBlock) {
+    const uint8_t* keys = block.page_keys(s / kPageTokens) + s % kPageTokens * width;
+    const Product product{scratch.queries, width, keys, width / 4, scratch.scores + s, scratch.stride};
+    multiply_rows<true>(product, block.rows());
+  }
+}
+
+void weigh(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  const auto* codes = reinterpret_cast<const std::byte*>(scratch.codes);
+  for (size_t i = 0; i < block.rows() * width; i++) scratch.sums[i] = 0;
+  for (size_t page = 0; page < block.pages(); page++) {
+    const size_t first = page * kPageTokens;
+    const size_t steps = (smaller(block.keys - first, kPageTokens) + 3) / 4;
+    for (size_t e = 0; e < width; e += kRowsPerBlock) {
+      const int8_t* values = block.page_values(page) + e * kPageTokens;
+      const Product product{codes + first, scratch.stride, values, steps, scratch.sums + e, width};
+      multiply_rows<false>(product, block.rows());
+    }
+  }
+}
+
+void attend(const QueryBlock& block) {
+  const BlockScratch scratch = block_scratch(block);
+  copy_queries(block, scratch.queries, block.width());
+  score(block, scratch);
+  int32_t code_sum[kBlockRows];
+  for (size_t row = 0; row < block.rows(); row++) {
+    const float scale = block.args->score_scale[block.head(row)];
+    uint8_t* codes = scratch.codes + row * scratch.stride;
+    code_sum[row] =
+        row_codes_256<false>(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
+  }
+  weigh(block, scratch);
+  for (size_t row = 0; row < block.rows(); row++) {
+    finish_row_256(block, row, scratch.sums + row * block.width(), code_sum[row]);
+  }
+}
+
+}  // namespace
+
+void attention_avx_vnni(const AttentionArgs& args, Slice slice) { for_each_query_block(args, slice, attend); }
+
+}  // namespace hotaru

@@ -1,0 +1,77 @@
+// Scores -> probability codes in 512-bit registers, shared by the AVX-512 VNNI and the AMX kernel.
+#pragma once
+
+#include "kernels/attention/softmax_256.h"
+
+namespace hotaru {
+namespace {
+
+inline __m512i load_512(const void* at) { return _mm512_loadu_si512(at); }
+inline void store_512(void* at, __m512i x) { _mm512_storeu_si512(at, x); }
+inline __m256i low_half(__m512i x) { return _mm512_castsi512_si256(x); }
+inline __m256i high_half(__m512i x) { return _mm512_extracti64x4_epi64(x, 1); }
+
+inline int32_t row_maximum_512(const int32_t* scores, size_t keys) {
+  __m512i most0 = _mm512_set1_epi32(scores[0]);
+  __m512i most1 = most0;
+  size_t s = 0;
+  for (; s + 32 <= keys; s += 32) {
+    most0 = _mm512_max_epi32(most0, load_512(scores + s));
+    most1 = _mm512_max_epi32(most1, load_512(scores + s + 16));
+  }
+  const uint32_t last = (uint32_t{1} << (keys - s)) - 1;
+  most0 = _mm512_mask_max_epi32(most0, static_cast<uint16_t>(last), most0, load_512(scores + s));
+  most1 = _mm512_mask_max_epi32(most1, static_cast<uint16_t>(last >> 16), most1, load_512(scores + s + 16));
+  const __m512i most = _mm512_max_epi32(most0, most1);
+  return maximum_lane_256(_mm256_max_epi32(low_half(most), high_half(most)));
+}
+
+// probability_u8 of 16 scores.
+inline __m512i probabilities_16(const int32_t* scores, __m512i maximum, __m512 scale) {
+  const __m512 shift = _mm512_set1_ps(kRoundingShift);
+  __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(load_512(scores), maximum)), scale);
+  x = _mm512_max_ps(x, _mm512_set1_ps(kProbabilityFloor));
+  const __m512 shifted = _mm512_add_ps(x, shift);
+  const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, shift));
+  __m512 p = _mm512_set1_ps(kProbabilityCoefficients[3]);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[2]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[1]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[0]));
+  const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
+  return _mm512_cvtps_epi32(_mm512_castsi512_ps(bits));
+}
+
+// The codes of 64 keys as bytes.
+inline __m512i codes_64(const int32_t* scores, __m512i maximum, __m512 scale) {
+  const __m512i p0 = probabilities_16(scores, maximum, scale);
+  const __m512i p1 = probabilities_16(scores + 16, maximum, scale);
+  const __m512i p2 = probabilities_16(scores + 32, maximum, scale);
+  const __m512i p3 = probabilities_16(scores + 48, maximum, scale);
+  // 128-bit lane i of the packed bytes holds the keys 4i .. 4i+3 of p0, p1, p2, p3.
+  const __m512i packed = _mm512_packus_epi16(_mm512_packs_epi32(p0, p1), _mm512_packs_epi32(p2, p3));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, packed);
+}
+
+// One row: codes of its keys, zeros up to the end of the block's pages. Returns their sum.
+inline int32_t row_codes_512(const int32_t* scores, size_t keys, float score_scale, uint8_t* codes, size_t stride) {
+  const __m512i maximum = _mm512_set1_epi32(row_maximum_512(scores, keys));
+  const __m512 scale = _mm512_set1_ps(score_scale);
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i sum = zero;  // of eight bytes in each 64-bit lane
+  size_t s = 0;
+  for (; s + 64 <= keys; s += 64) {
+    const __m512i p = codes_64(scores + s, maximum, scale);
+    sum = _mm512_add_epi64(sum, _mm512_sad_epu8(p, zero));
+    store_512(codes + s, p);
+  }
+  const uint64_t last = (uint64_t{1} << (keys - s)) - 1;
+  const __m512i p = _mm512_maskz_mov_epi8(last, codes_64(scores + s, maximum, scale));
+  sum = _mm512_add_epi64(sum, _mm512_sad_epu8(p, zero));
+  store_512(codes + s, p);
+  for (s += 64; s < stride; s += 64) store_512(codes + s, zero);
+  return sum_lanes_256(_mm256_add_epi32(low_half(sum), high_half(sum)));
+}
+
+}  // namespace
+}  // namespace hotaru
