@@ -1,0 +1,167 @@
+#include "format/program_check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "format/sample_hef.h"
+
+namespace hotaru {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// Applies `change` to the operation of call `name` in every program that has it; what opening the file then says.
+template <typename Operation>
+std::string refusal(const std::string& name, const std::function<void(Operation&)>& change) {
+  SampleHef sample;
+  int changed = 0;
+  for (const auto& program : sample.meta.programs) {
+    for (const auto& call : program->calls) {
+      if (call->name != name) continue;
+      change(*static_cast<Operation*>(call->operation.value));
+      changed++;
+    }
+  }
+  EXPECT_GT(changed, 0) << name;
+  const auto file = sample.pack();
+  const auto hef = HefFile::from_bytes(file, "m.hef");
+  return hef ? "accepted" : hef.error().message;
+}
+
+std::string program_refusal(const std::function<void(SampleHef&)>& change) {
+  SampleHef sample;
+  change(sample);
+  const auto file = sample.pack();
+  const auto hef = HefFile::from_bytes(file, "m.hef");
+  return hef ? "accepted" : hef.error().message;
+}
+
+TEST(ProgramCheck, NamesProgramCallAndField) {
+  EXPECT_EQ(refusal<fb::LinearCallT>("o", [](auto& c) { c.output_buffer = 2; }),
+            "m.hef: program 'prefill': call 'o': output_buffer: buffer 'qkv' has 256 bytes a row, want 128");
+}
+
+TEST(ProgramCheck, LinearTensorsFitTheirWeight) {
+  using Call = fb::LinearCallT;
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.weight = -1; }), HasSubstr("weight: got tensor -1 of"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.weight = 1000; }), HasSubstr("weight: got tensor 1000 of"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.weight = c.scale; }), HasSubstr("is F32, want a packed matrix"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.offset = -1; }), HasSubstr("offset: got tensor -1"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.offset = c.scale; }), HasSubstr("is F32, want I32"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.scale = 1; }),
+              HasSubstr("scale: tensor 'embedding.scale' has 40 values, want 64"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.bias = 0; }), HasSubstr("bias: tensor 'embedding'"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.bias = -2; }), HasSubstr("bias: got tensor -2"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_buffer = 0; }), HasSubstr("want 32"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_bits = 16; }), HasSubstr("want 64"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_bits = 7; }), HasSubstr("want 8 or 16"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.output_buffer = 99; }), HasSubstr("got buffer 99 of 7"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_scale = INFINITY; }), HasSubstr("input_scale"));
+}
+
+TEST(ProgramCheck, SumsCannotOverflow) {
+  EXPECT_THAT(program_refusal([](SampleHef& s) {
+                const int32_t huge = INT32_MIN;
+                for (const auto& tensor : s.meta.tensors) {
+                  if (tensor->name == "down.offset") std::memcpy(s.weights.data() + tensor->offset + 8, &huge, 4);
+                }
+              }),
+              HasSubstr("'down.offset' value 2 is -2147483648: the 32-bit sum could overflow"));
+}
+
+TEST(ProgramCheck, RopeAndAttentionStayInsideTheirPage) {
+  using Rope = fb::RopeCallT;
+  using Attention = fb::AttentionCallT;
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.key_offset = 2048; }),
+              HasSubstr("key_offset: 1024 bytes from 2048"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.value_offset = UINT64_MAX - 63; }), HasSubstr("value_offset"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.value_offset = 32; }), HasSubstr("value_offset"));
+  EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.key_offset = 1088; }), HasSubstr("key_offset"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.frequency = 0; }), HasSubstr("want F64"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.key_shift = c.query_inverse_scale; }), HasSubstr("want 16"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.epsilon = -1; }), HasSubstr("epsilon"));
+  EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.qkv_buffer = c.query_buffer; }), HasSubstr("want 256"));
+  EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.value_zero_point = c.value_scale; }),
+              HasSubstr("want I32"));
+  EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.prefix_key = 1000; }),
+              HasSubstr("constants: got tensor 1000"));
+  EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.output_bits = 4; }), HasSubstr("output_bits"));
+}
+
+TEST(ProgramCheck, ValueZeroPointsAreCodes) {
+  EXPECT_THAT(program_refusal([](SampleHef& s) {
+                const int32_t large = 200;
+                for (const auto& tensor : s.meta.tensors) {
+                  if (tensor->name == "value_zero_point" && tensor->layout == fb::Layout::I32) {
+                    std::memcpy(s.weights.data() + tensor->offset, &large, 4);
+                  }
+                }
+              }),
+              HasSubstr("value_zero_point: got 200"));
+}
+
+TEST(ProgramCheck, RowWiseOpsFitTheirBuffers) {
+  EXPECT_THAT(refusal<fb::RmsNormCallT>("norm1", [](auto& c) { c.input_buffer = 5; }), HasSubstr("gamma"));
+  EXPECT_THAT(refusal<fb::RmsNormCallT>("norm1", [](auto& c) { c.output_buffer = 0; }), HasSubstr("want 32"));
+  EXPECT_THAT(refusal<fb::RmsNormCallT>("norm1", [](auto& c) { c.inverse_scale = NAN; }), HasSubstr("inverse_scale"));
+  EXPECT_THAT(refusal<fb::SwiGluCallT>("swiglu", [](auto& c) { c.input_buffer = 0; }), HasSubstr("want 16"));
+  EXPECT_THAT(refusal<fb::SwiGluCallT>("swiglu", [](auto& c) { c.input_buffer = -1; }), HasSubstr("got buffer -1"));
+  EXPECT_THAT(refusal<fb::EmbedCallT>("embed", [](auto& c) { c.table++; }), HasSubstr("want an 8-bit matrix"));
+  EXPECT_THAT(refusal<fb::EmbedCallT>("embed", [](auto& c) { c.output_buffer = 1; }), HasSubstr("want 128"));
+}
+
+TEST(ProgramCheck, StepsHandOverThroughTheResidualStream) {
+  const auto buffer = [](size_t program, size_t id, const std::function<void(fb::BufferT&)>& change) {
+    return program_refusal([&](SampleHef& s) { change(*s.meta.programs[program]->buffers[id]); });
+  };
+  EXPECT_THAT(refusal<fb::GatherCallT>("rows", [](auto& c) { c.input_buffer = 1; }),
+              HasSubstr("want the residual stream"));
+  EXPECT_THAT(buffer(2, 0, [](auto& b) { b.rows = 15; }), HasSubstr("room for 16 rows"));
+  EXPECT_THAT(buffer(2, 0, [](auto& b) { b.offset = 64; }), HasSubstr("starts at 64 of the arena"));
+  EXPECT_THAT(buffer(2, 3, [](auto& b) { b.row_bytes = 159; }), HasSubstr("logits_buffer"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[2]->logits_buffer = -1; }),
+              HasSubstr("logits_buffer"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[0]->residual_buffer = 9; }),
+              HasSubstr("residual_buffer"));
+}
+
+// Steps give ids and positions to body programs, rows to the head: a call of the other kind would read null.
+TEST(ProgramCheck, CallsBelongToTheirKindOfProgram) {
+  const auto moved = [](size_t from, size_t to, size_t call) {
+    return program_refusal([&](SampleHef& s) {
+      s.meta.programs[to]->calls.push_back(std::make_unique<fb::CallT>(*s.meta.programs[from]->calls[call]));
+    });
+  };
+  EXPECT_THAT(moved(0, 2, 0), HasSubstr("an output program has no token ids"));
+  EXPECT_THAT(moved(0, 2, 3), HasSubstr("an output program has no positions"));
+  EXPECT_THAT(moved(0, 2, 4), HasSubstr("an output program has no positions"));
+  EXPECT_THAT(moved(2, 0, 0), HasSubstr("only an output program"));
+}
+
+TEST(ProgramCheck, BuffersStayInsideTheArena) {
+  const auto with = [](const std::function<void(fb::BufferT&)>& change) {
+    return program_refusal([&](SampleHef& s) { change(*s.meta.programs[0]->buffers[6]); });
+  };
+  EXPECT_THAT(with([](auto& b) { b.rows = 15; }), HasSubstr("buffer 'ffn': got 15 rows, want at least 16"));
+  EXPECT_THAT(with([](auto& b) { b.offset += 64; }), HasSubstr("outside the arena"));
+  EXPECT_THAT(with([](auto& b) { b.offset = UINT64_MAX - 63; }), HasSubstr("outside the arena"));
+  EXPECT_THAT(with([](auto& b) { b.offset += 1; }), HasSubstr("multiple of 64"));
+  EXPECT_THAT(with([](auto& b) { b.row_bytes = 0; }), HasSubstr("bytes together"));
+  EXPECT_THAT(with([](auto& b) { b.row_bytes = uint64_t{1} << 62; }), HasSubstr("bytes together"));
+}
+
+TEST(ProgramCheck, ProgramsAreWellFormed) {
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs.clear(); }), HasSubstr("got 0 programs"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[1]->name = "prefill"; }), HasSubstr("used twice"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[1]->name = ""; }), HasSubstr("no name"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[0]->max_rows = 0; }), HasSubstr("max_rows: got 0"));
+  EXPECT_THAT(program_refusal([](SampleHef& s) { s.meta.programs[0]->calls[0]->operation.Reset(); }),
+              HasSubstr("its operation is missing"));
+}
+
+}  // namespace
+}  // namespace hotaru
