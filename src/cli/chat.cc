@@ -1,0 +1,155 @@
+#include "cli/chat.h"
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "cli/interrupt.h"
+#include "cli/line_editor.h"
+#include "cli/text_output.h"
+
+namespace hotaru::cli {
+namespace {
+
+constexpr std::string_view kQuotes = "\"\"\"";
+
+constexpr std::string_view kHelp =
+    "  /bye                        leave (Ctrl-D does too)\n"
+    "  /clear                      forget the conversation\n"
+    "  /set parameter NAME VALUE   e.g. /set parameter temperature 0.5\n"
+    "  /set system TEXT            instructions for the replies to come\n"
+    "  /show                       the model, its context and the parameters\n"
+    "  /help                       this\n"
+    "  \"\"\"                         begins and ends a message of several lines\n"
+    "  Ctrl-C                      stops a reply; the conversation goes on\n";
+
+void say(std::string_view text) {
+  std::fflush(stdout);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void complain(const Error& error) {
+  const bool colour = stderr_has_color();
+  say(fmt::format("{}{}{}\n", colour ? "\033[31m" : "", error.message, colour ? "\033[0m" : ""));
+}
+
+// "a  b c" -> {"a", "b c"}.
+std::pair<std::string, std::string> first_word(const std::string& text) {
+  const size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  const size_t end = std::min(text.find_first_of(" \t", begin), text.size());
+  const size_t rest = std::min(text.find_first_not_of(" \t", end), text.size());
+  const size_t rest_end = text.find_last_not_of(" \t") + 1;
+  return {text.substr(begin, end - begin), rest < rest_end ? text.substr(rest, rest_end - rest) : ""};
+}
+
+// Lines up to the closing quotes join the message. False: dropped by Ctrl-C or Ctrl-D.
+bool read_message(LineEditor& editor, LineEditor::Input& input) {
+  input = editor.read(">>> ");
+  if (input.event != LineEditor::Event::kLine || !input.text.starts_with(kQuotes)) return true;
+  std::string message = input.text.substr(kQuotes.size());
+  while (!message.ends_with(kQuotes)) {
+    input = editor.read("... ");
+    if (input.event != LineEditor::Event::kLine) return false;
+    message += "\n" + input.text;
+  }
+  message.resize(message.size() - kQuotes.size());
+  input.text = message;
+  return true;
+}
+
+}  // namespace
+
+Result<Chat> Chat::create(const LanguageModel& model, const RunSettings& settings) {
+  TRY_ASSIGN(Conversation conversation, Conversation::create(model));
+  conversation.set_system(settings.system);
+  return Chat(model, settings, std::move(conversation));
+}
+
+Result<void> Chat::play() {
+  TRY_ASSIGN(LineEditor editor, LineEditor::open(history_path()));
+  say(fmt::format("{}: {} tokens of context. /help lists the commands, /bye leaves.\n", model_->name(),
+                  model_->device().info().context_tokens));
+  while (true) {
+    LineEditor::Input input;
+    if (!read_message(editor, input)) {
+      say("\n");
+      continue;
+    }
+    if (input.event == LineEditor::Event::kEnd) {
+      say("\n");
+      return {};
+    }
+    if (input.event == LineEditor::Event::kInterrupt) {
+      say("(Ctrl-D or /bye leaves)\n");
+      continue;
+    }
+    if (take(input.text) == Next::kLeave) return output_.status();
+  }
+}
+
+Chat::Next Chat::take(const std::string& message) {
+  if (message.find_first_not_of(" \t\n") == std::string::npos) return Next::kGoOn;
+  if (message.starts_with('/')) return command(message);
+  reply_to(message);
+  return output_.is_open() ? Next::kGoOn : Next::kLeave;
+}
+
+void Chat::reply_to(const std::string& message) {
+  const InterruptScope interrupt;
+  Result<GenerationOptions> options = generation_options(settings_, *model_);
+  if (!options) return complain(options.error());
+  const auto on_text = [this](std::string_view piece) { return output_.write(piece); };
+  const Result<Reply> reply = conversation_.send(message, *options, settings_.stop, on_text);
+  output_.write("\n\n");
+  if (!reply) return complain(reply.error());
+  if (reply->status == ReplyStatus::kContextFull) {
+    say(fmt::format("(the context of {} tokens is full: /clear begins a new conversation)\n",
+                    model_->device().info().context_tokens));
+  }
+  if (settings_.verbose) say(verbose_text(*reply, *model_));
+}
+
+Chat::Next Chat::command(const std::string& line) {
+  const auto [name, arguments] = first_word(line);
+  if (name == "/bye" || name == "/exit" || name == "/quit") return Next::kLeave;
+  if (name == "/help" || name == "/?") {
+    say(kHelp);
+  } else if (name == "/clear") {
+    conversation_.clear();
+    say("The conversation begins anew.\n");
+  } else if (name == "/set") {
+    set(arguments);
+  } else if (name == "/show") {
+    show();
+  } else if (name == "/save" || name == "/load" || name == "/lora") {
+    complain(not_supported("{} is not supported yet", name));
+  } else {
+    complain(invalid("no command '{}'; /help lists them", name));
+  }
+  return Next::kGoOn;
+}
+
+void Chat::set(const std::string& arguments) {
+  const auto [what, rest] = first_word(arguments);
+  if (what == "system") {
+    settings_.system = rest;
+    conversation_.set_system(rest);
+    return;
+  }
+  const auto [name, value] = first_word(rest);
+  if (what != "parameter" || name.empty() || value.empty()) {
+    return complain(invalid("want /set parameter NAME VALUE or /set system TEXT"));
+  }
+  if (const Result<void> done = set_parameter(settings_, name, value); !done) complain(done.error());
+}
+
+void Chat::show() const {
+  const DeviceInfo& info = model_->device().info();
+  say(fmt::format("  {:<19} {}\n", "model", model_->name()));
+  say(fmt::format("  {:<19} {} of {} tokens\n", "context", conversation_.context().ids().size(), info.context_tokens));
+  say(fmt::format("  {:<19} {}, {} thread{}\n", "device", isa_name(info.isa), info.threads,
+                  info.threads == 1 ? "" : "s"));
+  if (!conversation_.system().empty()) say(fmt::format("  {:<19} {}\n", "system", conversation_.system()));
+  say(parameters_text(settings_, *model_));
+}
+
+}  // namespace hotaru::cli

@@ -1,0 +1,151 @@
+#include "cli/run_settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <variant>
+
+#include "cli/interrupt.h"
+
+namespace hotaru::cli {
+namespace {
+
+// The whole text as a number, or nothing. Knows "inf" and "-inf".
+template <typename T>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+using Target = std::variant<std::optional<float> SamplingChoice::*, std::optional<int> SamplingChoice::*,
+                            std::optional<uint64_t> SamplingChoice::*, int RunSettings::*>;
+struct Parameter {
+  std::string_view name;
+  Target target;
+};
+const Parameter kParameters[] = {
+    {"temperature", &SamplingChoice::temperature},
+    {"top_p", &SamplingChoice::top_p},
+    {"top_k", &SamplingChoice::top_k},
+    {"min_p", &SamplingChoice::min_p},
+    {"repetition_penalty", &SamplingChoice::repetition_penalty},
+    {"frequency_penalty", &SamplingChoice::frequency_penalty},
+    {"presence_penalty", &SamplingChoice::presence_penalty},
+    {"seed", &SamplingChoice::seed},
+    {"max_tokens", &RunSettings::max_tokens},
+};
+
+bool assign(RunSettings& settings, const Target& target, const std::string& text) {
+  return std::visit(
+      [&](auto member) {
+        if constexpr (std::is_same_v<decltype(member), int RunSettings::*>) {
+          const auto value = parse_number<int>(text);
+          if (value) settings.*member = *value;
+          return value.has_value();
+        } else {
+          auto& field = settings.sampling.*member;
+          const auto value = parse_number<typename std::decay_t<decltype(field)>::value_type>(text);
+          if (value) field = *value;
+          return value.has_value();
+        }
+      },
+      target);
+}
+
+double rate(int tokens, double seconds) { return seconds > 0.0 ? tokens / seconds : 0.0; }
+
+std::string duration_text(double seconds) {
+  return seconds < 1.0 ? fmt::format("{:.3f}ms", seconds * 1e3) : fmt::format("{:.3f}s", seconds);
+}
+
+}  // namespace
+
+Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model) {
+  GenerationOptions options;
+  options.sampling = resolve_sampling(settings.sampling, model.defaults());
+  TRY(check_sampling_params(options.sampling, model.device().info().vocabulary));
+  options.max_tokens = settings.max_tokens;
+  options.stop_ids = model.defaults().eos_ids;
+  if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
+  options.when_full = settings.when_full;
+  options.prefill_chunk = settings.prefill_chunk;
+  options.hash_logits = settings.hash_logits;
+  options.abort = &InterruptScope::flag();
+  return options;
+}
+
+Result<void> set_parameter(RunSettings& settings, std::string_view name, const std::string& value) {
+  if (name == "stop") {
+    settings.stop = {value};
+    return {};
+  }
+  RunSettings changed = settings;
+  std::string names = "stop";
+  for (const Parameter& parameter : kParameters) {
+    names += fmt::format(", {}", parameter.name);
+    if (parameter.name != name) continue;
+    if (!assign(changed, parameter.target, value)) return invalid("{}: got '{}', want a number", name, value);
+    SamplingParams params = resolve_sampling(changed.sampling, {});
+    params.logit_bias.clear();  // flags, checked against the vocabulary elsewhere
+    TRY(check_sampling_params(params, 0));
+    settings = std::move(changed);
+    return {};
+  }
+  return invalid("no parameter '{}', want one of {}", name, names);
+}
+
+std::string parameters_text(const RunSettings& settings, const LanguageModel& model) {
+  const SamplingParams params = resolve_sampling(settings.sampling, model.defaults());
+  std::string text;
+  const auto line = [&text](std::string_view name, const auto& value) {
+    text += fmt::format("  {:<19} {}\n", name, value);
+  };
+  line("temperature", params.temperature);
+  line("top_p", params.top_p);
+  line("top_k", params.top_k);
+  line("min_p", params.min_p);
+  line("repetition_penalty", params.repetition_penalty);
+  line("frequency_penalty", params.frequency_penalty);
+  line("presence_penalty", params.presence_penalty);
+  line("seed", settings.sampling.seed ? fmt::format("{}", *settings.sampling.seed) : "random");
+  line("max_tokens", settings.max_tokens < 0 ? "what the context holds" : fmt::format("{}", settings.max_tokens));
+  for (const std::string& stop : settings.stop) line("stop", fmt::format("\"{}\"", stop));
+  return text;
+}
+
+Result<LogitBias> parse_logit_bias(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos) {
+    const auto id = parse_number<int32_t>(std::string_view(text).substr(0, equals));
+    const auto bias = parse_number<float>(std::string_view(text).substr(equals + 1));
+    if (id && *id >= 0 && bias && !std::isnan(*bias)) return LogitBias{*id, *bias};
+  }
+  return invalid("got '{}', want ID=BIAS as in 42=-1.5 or 42=-inf", text);
+}
+
+std::string verbose_text(const Reply& reply, const LanguageModel& model) {
+  const double prefill = reply.timing.prefill_seconds;
+  const double decode = reply.timing.decode_seconds;
+  const int generated = static_cast<int>(reply.token_ids.size());
+  std::string text;
+  const auto line = [&text](std::string_view name, const std::string& value) {
+    text += fmt::format("{:<22}{}\n", name, value);
+  };
+  const double first = std::max(prefill, reply.timing.first_token_seconds);
+  line("total duration:", duration_text(model.load_seconds() + first + decode));
+  line("load duration:", duration_text(model.load_seconds()));
+  line("time to first token:", duration_text(reply.timing.first_token_seconds));
+  line("prompt eval count:", fmt::format("{} token(s)", reply.prefilled_tokens));
+  line("prompt eval duration:", duration_text(prefill));
+  line("prompt eval rate:", fmt::format("{:.2f} tokens/s", rate(reply.prefilled_tokens, prefill)));
+  line("eval count:", fmt::format("{} token(s)", generated));
+  line("eval duration:", duration_text(decode));
+  line("eval rate:", fmt::format("{:.2f} tokens/s", rate(std::max(0, generated - 1), decode)));
+  return text;
+}
+
+}  // namespace hotaru::cli

@@ -1,0 +1,38 @@
+// What `hotaru run` was asked for: set by flags, and in the chat by /set.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "genai/language_model.h"
+
+namespace hotaru::cli {
+
+struct RunSettings {
+  SamplingChoice sampling;
+  int max_tokens = -1;
+  std::vector<std::string> stop;
+  WhenFull when_full = WhenFull::kStop;
+  int prefill_chunk = 0;
+  bool hash_logits = false;
+  bool verbose = false;
+  std::string system;
+};
+
+// The options of one reply, checked. Ctrl-C (cli/interrupt.h) aborts it.
+Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model);
+
+// /set parameter NAME VALUE. Errors name the parameter, or list all of them.
+Result<void> set_parameter(RunSettings& settings, std::string_view name, const std::string& value);
+// What holds for the next reply, one parameter a line.
+std::string parameters_text(const RunSettings& settings, const LanguageModel& model);
+
+// "ID=BIAS": the number is added to the logit of that token; -inf forbids it.
+Result<LogitBias> parse_logit_bias(const std::string& text);
+
+// Timings as Ollama prints them.
+std::string verbose_text(const Reply& reply, const LanguageModel& model);
+
+}  // namespace hotaru::cli

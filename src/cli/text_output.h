@@ -1,0 +1,22 @@
+// stdout for streamed text: flushed piece by piece, and a reader that went away is noticed.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+
+namespace hotaru::cli {
+
+class TextOutput {
+ public:
+  // False once a write failed: nobody reads any more, so nothing more needs to be made.
+  bool write(std::string_view text);
+  [[nodiscard]] bool is_open() const { return error_number_ == 0; }
+  // An error unless everything was written. A closed pipe (`| head`) is none.
+  [[nodiscard]] Result<void> status() const;
+
+ private:
+  int error_number_ = 0;
+};
+
+}  // namespace hotaru::cli

@@ -1,0 +1,63 @@
+// A HEF that speaks: its device, tokenizer, chat template and generation defaults.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "device/device.h"
+#include "genai/generator.h"
+#include "genai/sampling_choice.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace hotaru {
+
+struct Message {
+  std::string role;  // "system", "user", "assistant"
+  std::string content;
+};
+
+class LanguageModel {
+ public:
+  struct Parts {
+    std::string name;
+    std::unique_ptr<Device> device;
+    std::optional<Tokenizer> tokenizer;
+    std::optional<ChatTemplate> chat_template;
+    GenerationDefaults defaults;
+    double load_seconds = 0.0;
+  };
+
+  static Result<LanguageModel> open(const std::string& hef_path, const DeviceOptions& options);
+  static Result<LanguageModel> from_parts(Parts parts);
+
+  [[nodiscard]] const std::string& name() const { return parts_.name; }
+  [[nodiscard]] Device& device() const { return *parts_.device; }
+  [[nodiscard]] const GenerationDefaults& defaults() const { return parts_.defaults; }
+  [[nodiscard]] double load_seconds() const { return parts_.load_seconds; }
+  [[nodiscard]] bool has_tokenizer() const { return parts_.tokenizer.has_value(); }
+  [[nodiscard]] bool has_chat_template() const { return parts_.chat_template.has_value(); }
+
+  // The text as it stands, with what the tokenizer puts in front (BOS of Llama). No text at all is the BOS token alone.
+  [[nodiscard]] Result<std::vector<int32_t>> encode_text(std::string_view text) const;
+  // The messages through the chat template, ready for the assistant's reply.
+  [[nodiscard]] Result<std::vector<int32_t>> encode_chat(std::span<const Message> messages) const;
+  // Ids given as such: refuses those that are not in the vocabulary.
+  [[nodiscard]] Result<void> check_ids(std::span<const int32_t> ids) const;
+
+  // Writes a reply as text; `continues`: it goes on after other text. Nothing when there is no tokenizer (stop strings
+  // are an error then).
+  [[nodiscard]] Result<std::optional<ReplyText>> reply_text(const std::vector<std::string>& stop, bool continues) const;
+
+ private:
+  [[nodiscard]] Result<std::vector<int32_t>> encode(std::string_view text, bool add_special_tokens) const;
+  explicit LanguageModel(Parts parts) : parts_(std::move(parts)) {}
+  Parts parts_;
+};
+
+}  // namespace hotaru
