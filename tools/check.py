@@ -7,8 +7,6 @@ import time
 
 from source_tree import ROOT
 
-FUZZ_SECONDS = "4"
-
 
 def cargo_test():
     return ["cargo", "test", "--release", "--locked", "--quiet", "--manifest-path", "rust/hotaru_text/Cargo.toml",
@@ -27,11 +25,12 @@ STEPS = {
     "rust": [cargo_test()],
     "tests": [["tools/run_tests.py", "build/release"]],
     "scripts": [[str(p)] for p in sorted((ROOT / "tests").glob("*.sh"))],
-    "fuzz": [["./dev", "build", "fuzz"], ["tools/run_fuzz.py", "build/fuzz", FUZZ_SECONDS]],
+    "fuzz": [["./dev", "fuzz", "smoke"]],
 }
 # What a step's own output may say about its cases: ours and GoogleTest's by run_tests.py, cargo's, a script's lines.
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$|^test result: \w+\. (\d+) passed; (\d+) failed", re.M)
 CASE = re.compile(r"^(not )?ok ", re.M)
+PROGRESS = re.compile(r"^\[\d+/\d+\] .*\n", re.M)  # ninja's
 
 
 def count(output, is_good):
@@ -53,7 +52,8 @@ def count(output, is_good):
 def play(command):
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace")
-    if shown := SUM.sub("", done.stdout).strip():
+    shown = SUM.sub("", done.stdout if done.returncode else PROGRESS.sub("", done.stdout)).strip()
+    if shown:
         print(shown)
     return count(done.stdout, done.returncode == 0)
 
