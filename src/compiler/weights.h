@@ -20,8 +20,12 @@ class ParameterSource {
 
   [[nodiscard]] Result<std::vector<float>> materialise(ParameterId id) const;
   [[nodiscard]] Result<std::vector<double>> materialise_double(ParameterId id) const;
+  // Some rows only (token embeddings); not for parameters with a rewrite that mixes rows.
+  [[nodiscard]] Result<std::vector<float>> materialise_rows(ParameterId id, RowRange rows) const;
 
  private:
+  [[nodiscard]] Result<std::vector<float>> source_rows(ParameterId id, RowRange rows) const;
+  [[nodiscard]] Result<std::vector<double>> rewritten_rows(ParameterId id, RowRange rows) const;
   const Graph* graph_;
   const Safetensors* tensors_ = nullptr;
   uint64_t seed_ = 0;

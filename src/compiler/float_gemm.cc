@@ -1,0 +1,111 @@
+// Matrix products of the float executor, by OpenBLAS. Each call is a tile of fixed size on one thread of our pool:
+// OpenBLAS' own threading would cut the work by the thread count, and the result with it.
+#include <cblas.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "compiler/float_ops.h"
+
+namespace hotaru {
+namespace {
+
+constexpr size_t kRowTile = 256;
+constexpr size_t kColumnTile = 512;
+constexpr size_t kQueryTile = 128;
+
+blasint blas_int(size_t count) { return static_cast<blasint>(count); }
+
+void use_one_thread_per_call() {
+  static const bool once = [] {
+    openblas_set_num_threads(1);
+    return true;
+  }();
+  (void)once;
+}
+
+void linear_tile(const FloatLinear& linear, size_t row, size_t column) {
+  const size_t rows = std::min(kRowTile, linear.rows - row);
+  const size_t columns = std::min(kColumnTile, linear.n - column);
+  float* y = linear.y + row * linear.n + column;
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(rows), blas_int(columns), blas_int(linear.k), 1.0F,
+              linear.x + row * linear.k, blas_int(linear.k), linear.w + column * linear.k, blas_int(linear.k), 0.0F, y,
+              blas_int(linear.n));
+  if (linear.bias == nullptr) return;
+  const float* bias = linear.bias + column;
+  for (size_t i = 0; i < rows; i++) {
+    for (size_t j = 0; j < columns; j++) y[i * linear.n + j] += bias[j];
+  }
+}
+
+// Queries [first, first + count) of one head in one segment, which begins at row `segment`.
+struct QueryTile {
+  size_t segment, first, count, head;
+};
+
+std::vector<QueryTile> query_tiles(std::span<const int64_t> lengths, size_t heads) {
+  std::vector<QueryTile> tiles;
+  size_t segment = 0;
+  for (const int64_t signed_length : lengths) {
+    const auto length = static_cast<size_t>(signed_length);
+    for (size_t head = 0; head < heads; head++) {
+      for (size_t first = 0; first < length; first += kQueryTile) {
+        tiles.push_back({segment, first, std::min(kQueryTile, length - first), head});
+      }
+    }
+    segment += length;
+  }
+  return tiles;
+}
+
+// output = softmax(q k^T / sqrt(E)) v over keys [0, position]; scores: room for count * (first + count) numbers.
+void attention_tile(const FloatAttention& attention, const QueryTile& tile, float* scores) {
+  const size_t width = attention.head_width;
+  const size_t row_width = attention.heads * width;
+  const size_t kv_row_width = attention.kv_heads * width;
+  const size_t kv_head = tile.head / (attention.heads / attention.kv_heads);
+  const size_t keys = tile.first + tile.count;
+  const size_t offset = (tile.segment + tile.first) * row_width + tile.head * width;
+  const float* key = attention.key + tile.segment * kv_row_width + kv_head * width;
+  const float* value = attention.value + tile.segment * kv_row_width + kv_head * width;
+  float* output = attention.output + offset;
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(tile.count), blas_int(keys), blas_int(width),
+              1.0F / std::sqrt(static_cast<float>(width)), attention.query + offset, blas_int(row_width), key,
+              blas_int(kv_row_width), 0.0F, scores, blas_int(keys));
+  float sums[kQueryTile];
+  for (size_t i = 0; i < tile.count; i++) {
+    sums[i] = exponentiate_row({scores + i * keys, keys}, tile.first + i + 1);
+  }
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(tile.count), blas_int(width), blas_int(keys), 1.0F,
+              scores, blas_int(keys), value, blas_int(kv_row_width), 0.0F, output, blas_int(row_width));
+  for (size_t i = 0; i < tile.count; i++) {
+    for (size_t j = 0; j < width; j++) output[i * row_width + j] /= sums[i];
+  }
+}
+
+}  // namespace
+
+void float_linear(ThreadPool& pool, const FloatLinear& linear) {
+  use_one_thread_per_call();
+  const size_t column_tiles = (linear.n + kColumnTile - 1) / kColumnTile;
+  const size_t row_tiles = (linear.rows + kRowTile - 1) / kRowTile;
+  for_each_task(pool, row_tiles * column_tiles, [&](size_t task, int) {
+    linear_tile(linear, task / column_tiles * kRowTile, task % column_tiles * kColumnTile);
+  });
+}
+
+void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths) {
+  use_one_thread_per_call();
+  const std::vector<QueryTile> tiles = query_tiles(lengths, attention.heads);
+  size_t most_scores = 0;
+  for (const QueryTile& tile : tiles) most_scores = std::max(most_scores, tile.count * (tile.first + tile.count));
+  std::vector<std::vector<float>> scores(static_cast<size_t>(pool.size()));
+  for_each_task(pool, tiles.size(), [&](size_t task, int thread) {
+    std::vector<float>& room = scores[static_cast<size_t>(thread)];
+    room.resize(most_scores);
+    attention_tile(attention, tiles[task], room.data());
+  });
+}
+
+}  // namespace hotaru

@@ -1,0 +1,171 @@
+#include "compiler/float_nodes.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "compiler/float_ops.h"
+
+namespace hotaru {
+namespace {
+
+// Rows a task takes of row-by-row work.
+constexpr size_t kRowsPerTask = 64;
+
+size_t at_index(int id) { return static_cast<size_t>(id); }
+
+}  // namespace
+
+void RotationTable::cover(std::span<const double> frequency, size_t positions) {
+  half_ = frequency.size();
+  for (size_t position = cosine_.size() / half_; position < positions; position++) {
+    for (const double one : frequency) {
+      const double angle = one * static_cast<double>(position);
+      cosine_.push_back(static_cast<float>(std::cos(angle)));
+      sine_.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+}
+
+NodePlayer::NodePlayer(const Graph* graph, const FloatWeights* weights, ThreadPool* pool)
+    : graph_(graph),
+      weights_(weights),
+      pool_(pool),
+      rotations_(graph->parameters.size()),
+      values_(graph->values.size()),
+      buffers_(graph->values.size()) {}
+
+void NodePlayer::cover_positions(size_t positions) {
+  for (const Node& node : graph_->nodes) {
+    if (node.kind != NodeKind::kRope) continue;
+    rotations_[at_index(node.frequency)].cover(graph_->parameters[at_index(node.frequency)].values, positions);
+  }
+}
+
+std::span<const float> NodePlayer::play(std::span<const Node> nodes, const TokenChunk& chunk,
+                                        std::span<const float> input, const ValueObserver& observer) {
+  for (size_t i = 0; i < values_.size(); i++) {
+    values_[i] = {};
+    if (!buffers_[i].empty()) free_buffers_.push_back(std::move(buffers_[i]));
+    buffers_[i].clear();
+  }
+  positions_.clear();
+  for (const int64_t length : chunk.lengths) {
+    for (int64_t position = 0; position < length; position++) positions_.push_back(static_cast<size_t>(position));
+  }
+  // Whatever no node here has made by the time it is used comes from outside.
+  ValueId outside = kNone;
+  for (size_t i = 0; i < nodes.size(); i++) {
+    for (const ValueId value : nodes[i].inputs) {
+      if (!values_[at_index(value)].empty()) continue;
+      CHECK_EQ(outside, kNone);
+      outside = value;
+      values_[at_index(value)] = input;
+    }
+    take_buffer(nodes[i].output, chunk.tokens);
+    play_node(nodes[i], chunk);
+    if (observer) observer(nodes[i].output, values_[at_index(nodes[i].output)]);
+    give_back_after(nodes, i);
+  }
+  return values_[at_index(nodes.back().output)];
+}
+
+void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {
+  float* output = buffers_[at_index(node.output)].data();
+  if (node.kind == NodeKind::kLinear) {
+    const auto width = static_cast<size_t>(graph_->values[at_index(node.inputs[0])].width);
+    float_linear(*pool_, {.x = values_[at_index(node.inputs[0])].data(),
+                          .w = weights_->data(node.weight),
+                          .bias = weights_->data(node.bias),
+                          .y = output,
+                          .rows = chunk.tokens,
+                          .n = static_cast<size_t>(graph_->values[at_index(node.output)].width),
+                          .k = width});
+    return;
+  }
+  if (node.kind == NodeKind::kAttention) {
+    float_attention(*pool_,
+                    {.query = values_[at_index(node.inputs[0])].data(),
+                     .key = values_[at_index(node.inputs[1])].data(),
+                     .value = values_[at_index(node.inputs[2])].data(),
+                     .output = output,
+                     .heads = at_index(node.heads),
+                     .kv_heads = at_index(node.kv_heads),
+                     .head_width = at_index(node.head_width)},
+                    chunk.lengths);
+    return;
+  }
+  play_rows(node, chunk);
+}
+
+void NodePlayer::play_rows(const Node& node, const TokenChunk& chunk) {
+  const auto width = static_cast<size_t>(graph_->values[at_index(node.output)].width);
+  float* output = buffers_[at_index(node.output)].data();
+  for_each_task(*pool_, (chunk.tokens + kRowsPerTask - 1) / kRowsPerTask, [&](size_t task, int) {
+    const size_t end = std::min(chunk.tokens, (task + 1) * kRowsPerTask);
+    for (size_t row = task * kRowsPerTask; row < end; row++) play_row(node, row, output + row * width);
+  });
+}
+
+void NodePlayer::play_row(const Node& node, size_t row, float* output) {
+  const std::span<const float> x = row_of(node.inputs[0], row);
+  switch (node.kind) {
+    case NodeKind::kRmsNorm:
+      return rms_norm_row({weights_->data(node.weight), node.epsilon}, x, output);
+    case NodeKind::kHeadNorm: {
+      const size_t width = at_index(node.head_width);
+      for (size_t head = 0; head < x.size(); head += width) {
+        rms_norm_row({weights_->data(node.weight), node.epsilon}, x.subspan(head, width), output + head);
+      }
+      return;
+    }
+    case NodeKind::kRope: {
+      const RotationTable& table = rotations_[at_index(node.frequency)];
+      const size_t position = positions_[row];
+      return rope_row({table.cosine(position), table.sine(position), at_index(node.head_width)}, x, output);
+    }
+    case NodeKind::kSwiGlu:
+      return swiglu_row(x, row_of(node.inputs[1], row), output);
+    case NodeKind::kAdd: {
+      const std::span<const float> other = row_of(node.inputs[1], row);
+      for (size_t i = 0; i < x.size(); i++) output[i] = x[i] + other[i];
+      return;
+    }
+    default:
+      CHECK(false);
+  }
+}
+
+std::span<const float> NodePlayer::row_of(ValueId value, size_t row) const {
+  const auto width = static_cast<size_t>(graph_->values[at_index(value)].width);
+  return values_[at_index(value)].subspan(row * width, width);
+}
+
+// Buffers are used again and again: fresh pages from the system would cost more than the row-by-row work.
+void NodePlayer::take_buffer(ValueId value, size_t tokens) {
+  const size_t size = tokens * static_cast<size_t>(graph_->values[at_index(value)].width);
+  std::vector<float>& buffer = buffers_[at_index(value)];
+  if (!free_buffers_.empty()) {
+    const auto fitting = std::find_if(free_buffers_.begin(), free_buffers_.end() - 1,
+                                      [size](const std::vector<float>& free) { return free.size() >= size; });
+    buffer = std::move(*fitting);
+    free_buffers_.erase(fitting);
+  }
+  if (buffer.size() < size) buffer.resize(size);
+  values_[at_index(value)] = std::span(buffer).first(size);
+}
+
+void NodePlayer::give_back_after(std::span<const Node> nodes, size_t index) {
+  for (const ValueId value : nodes[index].inputs) {
+    const auto uses = [value](const Node& node) {
+      return std::find(node.inputs.begin(), node.inputs.end(), value) != node.inputs.end();
+    };
+    const auto later = nodes.subspan(index + 1);
+    if (buffers_[at_index(value)].empty() || std::any_of(later.begin(), later.end(), uses)) continue;
+    values_[at_index(value)] = {};
+    free_buffers_.push_back(std::move(buffers_[at_index(value)]));
+    buffers_[at_index(value)].clear();
+  }
+}
+
+}  // namespace hotaru

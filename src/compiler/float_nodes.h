@@ -1,0 +1,60 @@
+// Plays nodes of a float graph over one chunk of tokens.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "compiler/float_executor.h"
+#include "compiler/float_weights.h"
+
+namespace hotaru {
+
+// cos and sin of every position's angles, [positions, E/2] each; grows as longer segments come.
+class RotationTable {
+ public:
+  void cover(std::span<const double> frequency, size_t positions);
+  [[nodiscard]] const float* cosine(size_t position) const { return cosine_.data() + position * half_; }
+  [[nodiscard]] const float* sine(size_t position) const { return sine_.data() + position * half_; }
+
+ private:
+  size_t half_ = 0;
+  std::vector<float> cosine_, sine_;
+};
+
+// Whole segments, one after the other.
+struct TokenChunk {
+  size_t begin = 0;  // first token in the batch
+  size_t tokens = 0;
+  std::span<const int64_t> lengths;  // of its segments
+};
+
+class NodePlayer {
+ public:
+  NodePlayer(const Graph* graph, const FloatWeights* weights, ThreadPool* pool);
+
+  // Longest segment to come.
+  void cover_positions(size_t positions);
+  // Plays the nodes; `input` [tokens, width] is the one value that they take from outside. Returns the last node's
+  // output, valid until the next call. Every output is shown to the observer.
+  std::span<const float> play(std::span<const Node> nodes, const TokenChunk& chunk, std::span<const float> input,
+                              const ValueObserver& observer);
+
+ private:
+  void play_node(const Node& node, const TokenChunk& chunk);
+  void play_rows(const Node& node, const TokenChunk& chunk);
+  void play_row(const Node& node, size_t row, float* output);
+  [[nodiscard]] std::span<const float> row_of(ValueId value, size_t row) const;
+  void take_buffer(ValueId value, size_t tokens);
+  void give_back_after(std::span<const Node> nodes, size_t index);
+
+  const Graph* graph_;
+  const FloatWeights* weights_;
+  ThreadPool* pool_;
+  std::vector<RotationTable> rotations_;        // by ParameterId of the frequencies
+  std::vector<size_t> positions_;               // of the chunk's tokens
+  std::vector<std::span<const float>> values_;  // by ValueId; empty: not made
+  std::vector<std::vector<float>> buffers_;     // by ValueId, behind values_
+  std::vector<std::vector<float>> free_buffers_;
+};
+
+}  // namespace hotaru

@@ -1,0 +1,59 @@
+// The float executor's arithmetic: one function a row or a tile. Sums have a fixed shape (16 lanes, then a tree) and no
+// result depends on how many threads there are, because tiles are cut by size and not by thread.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <span>
+
+#include "base/thread_pool.h"
+
+namespace hotaru {
+
+// task(i, thread) for every i in [0, count), each on whichever thread is free.
+void for_each_task(ThreadPool& pool, size_t count, const std::function<void(size_t task, int thread)>& task);
+
+// y = x / rms(x) * gamma (gamma null: ones)
+struct RmsNorm {
+  const float* gamma;
+  float epsilon;
+};
+void rms_norm_row(const RmsNorm& norm, std::span<const float> x, float* y);
+
+// Pairs (j, j + E/2) turned by an angle: cosine and sine [E/2] of the row's position.
+struct Rotation {
+  const float* cosine;
+  const float* sine;
+  size_t head_width;
+};
+void rope_row(const Rotation& rotation, std::span<const float> x, float* y);
+
+// y = silu(gate) * up
+void swiglu_row(std::span<const float> gate, std::span<const float> up, float* y);
+
+// Turns the first `keys` scores into exp(score - max), the rest into 0; returns the sum.
+float exponentiate_row(std::span<float> scores, size_t keys);
+
+// y[rows, N] = x[rows, K] w[N, K]^T + bias, whole rows.
+struct FloatLinear {
+  const float* x;     // [rows, K]
+  const float* w;     // [N, K]
+  const float* bias;  // [N] or null
+  float* y;           // [rows, N]
+  size_t rows, n, k;
+};
+void float_linear(ThreadPool& pool, const FloatLinear& linear);
+
+// Causal attention within each segment. Heads are neighbours in a row.
+struct FloatAttention {
+  const float* query;  // [T, H * E]
+  const float* key;    // [T, G * E]
+  const float* value;  // [T, G * E]
+  float* output;       // [T, H * E]
+  size_t heads, kv_heads, head_width;
+};
+// lengths: tokens of each segment, one after the other.
+void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths);
+
+}  // namespace hotaru

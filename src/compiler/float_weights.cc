@@ -1,0 +1,45 @@
+#include "compiler/float_weights.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace hotaru {
+namespace {
+
+bool fits(const Graph& graph, size_t bytes) {
+  double needed = 0;
+  for (const Parameter& parameter : graph.parameters) {
+    needed += static_cast<double>(parameter.rows) * static_cast<double>(parameter.columns) * sizeof(float);
+  }
+  return needed <= static_cast<double>(bytes);
+}
+
+}  // namespace
+
+FloatWeights::FloatWeights(const Graph* graph, const ParameterSource* source, size_t cache_bytes)
+    : graph_(graph), source_(source), keeps_all_(fits(*graph, cache_bytes)), weights_(graph->parameters.size()) {}
+
+Result<void> FloatWeights::load(std::span<const Node> nodes) {
+  for (const Node& node : nodes) {
+    for (const ParameterId id : {node.weight, node.bias}) {
+      if (id == kNone || !weights_[static_cast<size_t>(id)].empty()) continue;
+      TRY_ASSIGN(weights_[static_cast<size_t>(id)], source_->materialise(id));
+    }
+  }
+  return {};
+}
+
+const float* FloatWeights::data(ParameterId id) const {
+  if (id == kNone) return nullptr;
+  const std::vector<float>& weight = weights_[static_cast<size_t>(id)];
+  CHECK(!weight.empty());
+  return weight.data();
+}
+
+void FloatWeights::release() {
+  if (keeps_all_) return;
+  for (std::vector<float>& weight : weights_) weight = {};
+}
+
+}  // namespace hotaru

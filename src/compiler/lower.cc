@@ -1,0 +1,333 @@
+#include "compiler/lower.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "compiler/block.h"
+#include "compiler/lower_tensors.h"
+#include "kernels/attention/attention.h"
+#include "kernels/packed.h"
+
+namespace hotaru {
+namespace {
+
+// Buffers of the body programs (prefill, tbt), by id. A row holds:
+enum BodyBuffer {
+  kResidual,    // [D] f32
+  kNormed,      // [D] u8
+  kQkv,         // [(H + 2 G) E] f32
+  kQuery,       // [H E] s8
+  kAttended,    // [H E] u8
+  kGateUp,      // [2 F] f32
+  kFfn,         // [F] u8
+  kBodyBuffers  // their number
+};
+// Buffers of the head program.
+enum HeadBuffer { kStepResidual, kRows, kHeadInput, kLogits };
+
+std::unique_ptr<fb::BufferT> buffer(const char* name, uint64_t row_bytes, uint32_t rows) {
+  auto table = std::make_unique<fb::BufferT>();
+  table->name = name;
+  table->row_bytes = row_bytes;
+  table->rows = rows;
+  return table;
+}
+
+class Lowering {
+ public:
+  explicit Lowering(const OptimisedModel& model) : model_(model), graph_(model.graph), tensors_(model) {}
+
+  Result<LoweredModel> run(int64_t context_tokens) {
+    TRY(check_shape());
+    TRY(plan_kv(context_tokens));
+    TRY_ASSIGN(const Ends ends, match_ends(graph_));
+    TRY(lower_embed(*ends.embed));
+    for (int layer = 0; layer < graph_.shape.layers; layer++) TRY(lower_block(layer));
+    std::vector<fb::CallT> body = std::move(calls_);
+    calls_.clear();
+    TRY(lower_head(ends));
+    result_.meta.programs.push_back(body_program("prefill", kPrefillRows, body));
+    result_.meta.programs.push_back(body_program("tbt", kTbtRows, body));
+    result_.meta.programs.push_back(head_program());
+    result_.meta.identity = std::make_unique<fb::ModelIdentityT>(model_.identity);
+    result_.meta.shape = std::make_unique<fb::ModelShapeT>(shape_table(graph_.shape));
+    result_.meta.quantisation = std::make_unique<fb::QuantisationInfoT>(model_.quantisation);
+    result_.meta.generation = std::make_unique<fb::GenerationDefaultsT>(model_.generation);
+    result_.tensors = tensors_.take();
+    return std::move(result_);
+  }
+
+ private:
+  // What the kernels ask of sizes, and what a HAR's graph must agree on with its shape.
+  Result<void> check_shape() const {
+    const GraphShape& shape = graph_.shape;
+    const std::pair<const char*, int64_t> divisible[] = {
+        {"hidden size", shape.width}, {"ffn width", shape.ffn_width}, {"heads times head width", query_width()}};
+    for (const auto& [what, size] : divisible) {
+      if (size % kGroupInputs != 0) return not_supported("{}: got {}, want a multiple of {}", what, size, kGroupInputs);
+    }
+    if (shape.head_width % kRowsPerBlock != 0) {
+      return not_supported("head width: got {}, want a multiple of {}", shape.head_width, kRowsPerBlock);
+    }
+    return {};
+  }
+
+  Result<void> plan_kv(int64_t context_tokens) {
+    const int64_t positions = graph_.shape.max_positions;
+    if (context_tokens == 0) context_tokens = std::min(kDefaultContext, positions);
+    if (context_tokens < 1 || context_tokens > positions) {
+      return invalid("context: got {} tokens, want 1 to {}, the model's positions", context_tokens, positions);
+    }
+    if (context_tokens > kMaxAttentionContext) {
+      return not_supported("context: got {} tokens, want at most {}", context_tokens, kMaxAttentionContext);
+    }
+    result_.meta.kv = std::make_unique<fb::KvPlanT>();
+    fb::KvPlanT& kv = *result_.meta.kv;
+    kv.page_tokens = kPageTokens;
+    kv.page_bytes = static_cast<uint64_t>(graph_.shape.layers) * 2 * side_bytes();
+    kv.pages = static_cast<uint32_t>((context_tokens + kPageTokens - 1) / kPageTokens);
+    kv.context_tokens = static_cast<uint32_t>(context_tokens);
+    return {};
+  }
+
+  Result<void> lower_embed(const Node& node) {
+    fb::EmbedCallT call;
+    TRY_ASSIGN(call.table, tensors_.matrix(node.weight, fb::Layout::PackedInt8));
+    TRY_ASSIGN(call.scale, tensors_.row_scales(node.weight));
+    call.output_buffer = kResidual;
+    add_call(node.name, -1, std::move(call));
+    return {};
+  }
+
+  Result<void> lower_block(int layer) {
+    TRY_ASSIGN(const Block block, match_block(graph_, layer));
+    TRY(check_heads(block));
+    const std::string place = fmt::format("layers.{}.", layer);
+    TRY(lower_norm(*block.norm1, {kResidual, kNormed}));
+    TRY(lower_linear(place + "qkv", {block.q, block.k, block.v}, {kNormed, kQkv}));
+    TRY(lower_rope(place + "rope", layer, block));
+    TRY(lower_attention(layer, block));
+    TRY(lower_linear(place + "o", {block.o}, {kAttended, kResidual}));
+    TRY(lower_norm(*block.norm2, {kResidual, kNormed}));
+    TRY(lower_linear(place + "gate_up", {block.gate, block.up}, {kNormed, kGateUp}));
+    TRY(lower_swiglu(*block.swiglu));
+    return lower_linear(place + "down", {block.down}, {kFfn, kResidual});
+  }
+
+  Result<void> check_heads(const Block& block) const {
+    const GraphShape& shape = graph_.shape;
+    const Node& node = *block.attention;
+    if (node.heads == shape.query_heads && node.kv_heads == shape.kv_heads && node.head_width == shape.head_width &&
+        value(block.swiglu->output).width == shape.ffn_width && value(block.norm1->output).width == shape.width) {
+      return {};
+    }
+    return invalid("'{}': the block's sizes are not the model's", node.name);
+  }
+
+  struct Route {
+    int from;
+    int to;
+  };
+
+  Result<void> lower_norm(const Node& node, Route route) {
+    fb::RmsNormCallT call;
+    TRY_ASSIGN(const StaticRange range, tensors_.range(node.output));
+    TRY_ASSIGN(call.gamma, tensors_.values(node.weight, fb::Layout::F32));
+    call.input_buffer = route.from;
+    call.output_buffer = route.to;
+    call.epsilon = node.epsilon;
+    call.inverse_scale = 1.0F / range.scale;
+    call.zero_point = static_cast<float>(range.zero_point);
+    add_call(node.name, node.layer, std::move(call));
+    return {};
+  }
+
+  // Into the residual stream a linear adds; elsewhere it writes.
+  Result<void> lower_linear(const std::string& name, const std::vector<const Node*>& parts, Route route) {
+    const bool is_head = parts[0]->layer == graph_.shape.layers;
+    const fb::Layout layout = is_head ? fb::Layout::PackedInt8 : fb::Layout::PackedInt4;
+    TRY_ASSIGN(const LinearTensors linear, tensors_.linear(name, parts, layout));
+    fb::LinearCallT call;
+    call.input_buffer = route.from;
+    call.weight = linear.weight;
+    call.offset = linear.offset;
+    call.scale = linear.scale;
+    call.bias = linear.bias;
+    call.output_buffer = route.to;
+    call.add_to_output = !is_head && route.to == kResidual;
+    call.input_scale = linear.input.scale;
+    call.input_zero_point = linear.input.zero_point;
+    call.site = name;
+    add_call(name, parts[0]->layer, std::move(call));
+    return {};
+  }
+
+  Result<void> lower_rope(const std::string& name, int layer, const Block& block) {
+    fb::RopeCallT call;
+    call.qkv_buffer = kQkv;
+    call.query_buffer = kQuery;
+    if (block.q_rope->frequency != block.k_rope->frequency ||
+        block.q_rope->attention_factor != block.k_rope->attention_factor) {
+      return not_supported("'{}': queries and keys rotate differently", name);
+    }
+    TRY_ASSIGN(call.frequency, tensors_.values(block.q_rope->frequency, fb::Layout::F64));
+    call.attention_factor = block.q_rope->attention_factor;
+    if ((block.q_norm == nullptr) != (block.k_norm == nullptr) ||
+        (block.q_norm != nullptr && block.q_norm->epsilon != block.k_norm->epsilon)) {
+      return not_supported("'{}': queries and keys are normed differently", name);
+    }
+    if (block.q_norm != nullptr) {
+      TRY_ASSIGN(call.query_gamma, tensors_.values(block.q_norm->weight, fb::Layout::F32));
+      TRY_ASSIGN(call.key_gamma, tensors_.values(block.k_norm->weight, fb::Layout::F32));
+      call.epsilon = block.q_norm->epsilon;
+    }
+    TRY_ASSIGN(call.key_shift, tensors_.values(block.attention->key_shift, fb::Layout::F32));
+    std::vector<float> query_inverse, key_inverse, key_zero, value_inverse, value_zero;
+    for (size_t h = 0; h < query_heads(); h++) {
+      TRY_ASSIGN(const StaticRange query, tensors_.range(block.attention->inputs[0], h));
+      query_inverse.push_back(1.0F / query.scale);
+    }
+    for (size_t g = 0; g < kv_heads(); g++) {
+      TRY_ASSIGN(const StaticRange key, tensors_.range(block.attention->inputs[1], g));
+      TRY_ASSIGN(const StaticRange value, tensors_.range(block.attention->inputs[2], g));
+      key_inverse.push_back(1.0F / key.scale);
+      key_zero.push_back(static_cast<float>(key.zero_point));
+      value_inverse.push_back(1.0F / value.scale);
+      value_zero.push_back(static_cast<float>(value.zero_point - 128));  // values are stored as s8
+    }
+    call.query_inverse_scale = tensors_.add(name + ".query_inverse_scale", query_inverse);
+    call.key_inverse_scale = tensors_.add(name + ".key_inverse_scale", key_inverse);
+    call.key_zero_point = tensors_.add(name + ".key_zero_point", key_zero);
+    call.value_inverse_scale = tensors_.add(name + ".value_inverse_scale", value_inverse);
+    call.value_zero_point = tensors_.add(name + ".value_zero_point", value_zero);
+    call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
+    call.value_offset = call.key_offset + side_bytes();
+    add_call(name, layer, std::move(call));
+    return {};
+  }
+
+  Result<void> lower_attention(int layer, const Block& block) {
+    const Node& node = *block.attention;
+    fb::AttentionCallT call;
+    TRY_ASSIGN(const StaticRange output, tensors_.range(node.output));
+    std::vector<float> score_scale, value_scale;
+    std::vector<int32_t> value_zero;
+    const size_t group = query_heads() / kv_heads();
+    for (size_t h = 0; h < query_heads(); h++) {
+      TRY_ASSIGN(const StaticRange query, tensors_.range(node.inputs[0], h));
+      TRY_ASSIGN(const StaticRange key, tensors_.range(node.inputs[1], h / group));
+      // exp(x / sqrt(E)) as a power of two; rounded once.
+      const double scale = static_cast<double>(query.scale) * static_cast<double>(key.scale) * M_LOG2E;
+      score_scale.push_back(static_cast<float>(scale / std::sqrt(static_cast<double>(node.head_width))));
+    }
+    for (size_t g = 0; g < kv_heads(); g++) {
+      TRY_ASSIGN(const StaticRange value, tensors_.range(node.inputs[2], g));
+      value_scale.push_back(value.scale);
+      value_zero.push_back(value.zero_point - 128);
+    }
+    call.query_buffer = kQuery;
+    call.output_buffer = kAttended;
+    call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
+    call.value_offset = call.key_offset + side_bytes();
+    call.score_scale = tensors_.add(node.name + ".score_scale", score_scale);
+    call.value_scale = tensors_.add(node.name + ".value_scale", value_scale);
+    call.value_zero_point = tensors_.add(node.name + ".value_zero_point", value_zero);
+    call.output_inverse_scale = 1.0F / output.scale;
+    call.output_zero_point = static_cast<float>(output.zero_point);
+    add_call(node.name, layer, std::move(call));
+    return {};
+  }
+
+  Result<void> lower_swiglu(const Node& node) {
+    fb::SwiGluCallT call;
+    TRY_ASSIGN(const StaticRange range, tensors_.range(node.output));
+    call.input_buffer = kGateUp;
+    call.output_buffer = kFfn;
+    call.inverse_scale = 1.0F / range.scale;
+    call.zero_point = static_cast<float>(range.zero_point);
+    add_call(node.name, node.layer, std::move(call));
+    return {};
+  }
+
+  Result<void> lower_head(const Ends& ends) {
+    fb::GatherCallT gather;
+    gather.input_buffer = kStepResidual;
+    gather.output_buffer = kRows;
+    add_call("rows", static_cast<int>(graph_.shape.layers), std::move(gather));
+    TRY(lower_norm(*ends.norm, {kRows, kHeadInput}));
+    return lower_linear(ends.head->name, {ends.head}, {kHeadInput, kLogits});
+  }
+
+  template <typename CallTable>
+  void add_call(const std::string& name, int layer, CallTable operation) {
+    fb::CallT call;
+    call.name = name;
+    call.layer = layer;
+    call.operation.Set(std::move(operation));
+    calls_.push_back(std::move(call));
+  }
+
+  std::unique_ptr<fb::ProgramT> program(const char* name, uint32_t rows, const std::vector<fb::CallT>& calls) const {
+    auto table = std::make_unique<fb::ProgramT>();
+    table->name = name;
+    table->max_rows = rows;
+    for (const fb::CallT& call : calls) table->calls.push_back(std::make_unique<fb::CallT>(call));
+    return table;
+  }
+
+  std::unique_ptr<fb::ProgramT> body_program(const char* name, uint32_t rows,
+                                             const std::vector<fb::CallT>& calls) const {
+    auto table = program(name, rows, calls);
+    const auto width = static_cast<uint64_t>(graph_.shape.width);
+    const auto ffn_width = static_cast<uint64_t>(graph_.shape.ffn_width);
+    const auto kv_width = static_cast<uint64_t>(graph_.shape.kv_heads * graph_.shape.head_width);
+    const auto queries = static_cast<uint64_t>(query_width());
+    table->buffers.resize(kBodyBuffers);
+    table->buffers[kResidual] = buffer("residual", width * sizeof(float), rows);
+    table->buffers[kNormed] = buffer("normed", width, rows);
+    table->buffers[kQkv] = buffer("qkv", (queries + 2 * kv_width) * sizeof(float), rows);
+    table->buffers[kQuery] = buffer("query", queries, rows);
+    table->buffers[kAttended] = buffer("attended", queries, rows);
+    table->buffers[kGateUp] = buffer("gate_up", 2 * ffn_width * sizeof(float), rows);
+    table->buffers[kFfn] = buffer("ffn", ffn_width, rows);
+    table->residual_buffer = kResidual;
+    return table;
+  }
+
+  std::unique_ptr<fb::ProgramT> head_program() const {
+    auto table = program("head", kHeadRows, calls_);
+    const auto width = static_cast<uint64_t>(graph_.shape.width);
+    const auto vocabulary = static_cast<uint64_t>(graph_.shape.vocabulary);
+    // The residual stream of a prefill step: any of its rows may be asked for.
+    table->buffers.push_back(buffer("residual", width * sizeof(float), kPrefillRows));
+    table->buffers.push_back(buffer("rows", width * sizeof(float), kHeadRows));
+    table->buffers.push_back(buffer("normed", width, kHeadRows));
+    table->buffers.push_back(buffer("logits", vocabulary * sizeof(float), kHeadRows));
+    table->residual_buffer = kStepResidual;
+    table->logits_buffer = kLogits;
+    return table;
+  }
+
+  [[nodiscard]] const Value& value(ValueId id) const { return graph_.values[static_cast<size_t>(id)]; }
+  [[nodiscard]] size_t query_heads() const { return static_cast<size_t>(graph_.shape.query_heads); }
+  [[nodiscard]] size_t kv_heads() const { return static_cast<size_t>(graph_.shape.kv_heads); }
+  [[nodiscard]] int64_t query_width() const { return graph_.shape.query_heads * graph_.shape.head_width; }
+  // Keys (or values) of one layer in a page: [G][64 tokens of E channels].
+  [[nodiscard]] uint64_t side_bytes() const {
+    return kv_heads() * page_side_bytes(static_cast<size_t>(graph_.shape.head_width));
+  }
+
+  const OptimisedModel& model_;
+  const Graph& graph_;
+  LoweredTensors tensors_;
+  std::vector<fb::CallT> calls_;
+  LoweredModel result_;
+};
+
+}  // namespace
+
+Result<LoweredModel> lower(const OptimisedModel& model, int64_t context_tokens) {
+  return Lowering(model).run(context_tokens);
+}
+
+}  // namespace hotaru

@@ -1,0 +1,60 @@
+#include "compiler/optimise_report.h"
+
+#include <cmath>
+#include <map>
+
+namespace hotaru {
+namespace {
+
+// Two decimals are what SQNR and seconds are worth; shorter files, too.
+double rounded(double value) { return std::nearbyint(value * 100) / 100; }
+
+Json matrix_json(const MatrixReport& matrix, bool with_times) {
+  Json json = {{"name", matrix.name},
+               {"method", matrix.method},
+               {"rows", matrix.rows},
+               {"inputs", matrix.inputs},
+               {"sqnr_db", rounded(matrix.sqnr_db)}};
+  if (with_times) json["seconds"] = rounded(matrix.seconds);
+  return json;
+}
+
+Json range_json(const RangeReport& range) {
+  return {{"value", range.value},
+          {"lowest", range.lowest},
+          {"highest", range.highest},
+          {"low", range.low},
+          {"high", range.high},
+          {"scale", range.range.scale},
+          {"zero_point", range.range.zero_point},
+          {"sqnr_db", rounded(range.sqnr_db)}};
+}
+
+}  // namespace
+
+Json to_json(const OptimiseReport& report, bool with_times) {
+  Json json = {{"model", report.model},      {"architecture", report.architecture},
+               {"recipe", report.recipe},    {"group", report.group},
+               {"seed", report.seed},        {"calibration", report.calibration},
+               {"passes", Json::array()},    {"layers", Json::array()},
+               {"warnings", report.warnings}};
+  for (const PassReport& pass : report.passes) {
+    Json entry = {{"name", pass.name}, {"effect", pass.effect}, {"skipped", pass.is_skipped}};
+    if (with_times) entry["seconds"] = rounded(pass.seconds);
+    json["passes"].push_back(std::move(entry));
+  }
+  std::map<int, Json> layers;
+  const auto layer = [&layers](int index) -> Json& {
+    const auto [place, is_new] = layers.try_emplace(index);
+    if (is_new) place->second = {{"layer", index}, {"matrices", Json::array()}, {"ranges", Json::array()}};
+    return place->second;
+  };
+  for (const MatrixReport& matrix : report.matrices) {
+    layer(matrix.layer)["matrices"].push_back(matrix_json(matrix, with_times));
+  }
+  for (const RangeReport& range : report.ranges) layer(range.layer)["ranges"].push_back(range_json(range));
+  for (auto& [index, entry] : layers) json["layers"].push_back(std::move(entry));
+  return json;
+}
+
+}  // namespace hotaru

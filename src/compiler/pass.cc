@@ -1,0 +1,19 @@
+#include "compiler/pass.h"
+
+namespace hotaru {
+
+std::string_view effect_name(Effect effect) {
+  switch (effect) {
+    case Effect::kNothing:
+      return "none";
+    case Effect::kEquivalent:
+      return "equivalent";
+    case Effect::kLossy:
+      return "lossy";
+    case Effect::kExact:
+      return "exact";
+  }
+  return "?";
+}
+
+}  // namespace hotaru

@@ -1,0 +1,53 @@
+// A pass: one step of the optimiser over the whole model. The list of them is in pipeline.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "compiler/calibration_set.h"
+#include "compiler/optimise_report.h"
+#include "compiler/optimised_model.h"
+#include "compiler/tensor_section.h"
+#include "compiler/weights.h"
+#include "graph/graph.h"
+
+namespace hotaru {
+
+// What a pass does to the model's float output.
+enum class Effect {
+  kNothing,     // it only looks
+  kEquivalent,  // unchanged to 1e-4 relative
+  kLossy,       // changed; the report says by how much
+  kExact,       // the same bits
+};
+std::string_view effect_name(Effect effect);
+
+// What passes read and change.
+struct PassContext {
+  Graph* graph = nullptr;
+  const ParameterSource* parameters = nullptr;  // of *graph, with the rewrites so far
+  const CalibrationSet* calibration = nullptr;
+  ThreadPool* pool = nullptr;
+  TensorSection* tensors = nullptr;  // of the HAR
+  int group = 32;
+  OptimiseReport* report = nullptr;
+
+  // Made by calibrate. By ValueId, empty where not observed: mean square of each channel of a linear's input.
+  std::vector<std::vector<float>> channel_power;
+  // Made by the quantising passes, by ParameterId.
+  std::vector<StoredParameter> stored;
+};
+
+using PassFunction = Result<void> (*)(PassContext& context);
+
+struct Pass {
+  std::string_view name;
+  Effect effect;
+  PassFunction run;
+};
+
+}  // namespace hotaru

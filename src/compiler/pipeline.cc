@@ -1,0 +1,88 @@
+#include "compiler/pipeline.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "compiler/passes/passes.h"
+
+namespace hotaru {
+namespace {
+
+constexpr std::array kRtnPasses = {
+    Pass{"fold-norms", Effect::kEquivalent, fold_norms},
+    // From here on no weight changes basis.
+    Pass{"calibrate", Effect::kNothing, calibrate},
+    // From here on every matmul input has a static range.
+    Pass{"quantise-rtn", Effect::kLossy, quantise_rtn},
+    // No float matrix is left: the HAR is written. `hotaru compile` goes on with lower and plan-memory.
+};
+
+std::string names_of(std::span<const Pass> passes) {
+  std::string names;
+  for (const Pass& pass : passes) names += fmt::format("{}{}", names.empty() ? "" : ", ", pass.name);
+  return names;
+}
+
+Result<void> check_pass_name(std::span<const Pass> passes, std::string_view option, std::string_view name) {
+  const bool is_known = std::ranges::any_of(passes, [name](const Pass& pass) { return pass.name == name; });
+  if (is_known) return {};
+  return invalid("{}: there is no pass '{}'; there are: {}", option, name, names_of(passes));
+}
+
+Result<void> check_options(std::span<const Pass> passes, const OptimiseOptions& options) {
+  for (const std::string& name : options.skip) TRY(check_pass_name(passes, "--skip", name));
+  if (!options.stop_after.empty()) TRY(check_pass_name(passes, "--stop-after", options.stop_after));
+  for (const auto& dump : options.dumps) TRY(check_pass_name(passes, "--dump", dump.pass));
+  const bool skips_last = std::ranges::find(options.skip, passes.back().name) != options.skip.end();
+  if (skips_last && options.stop_after.empty()) {
+    return invalid("--skip: a HAR needs the pass '{}'; --stop-after PASS ends earlier, without a HAR",
+                   passes.back().name);
+  }
+  return {};
+}
+
+Result<void> write_dumps(const Pass& pass, const OptimiseOptions& options, const Graph& graph) {
+  for (const auto& dump : options.dumps) {
+    if (dump.pass != pass.name) continue;
+    TRY_ASSIGN(OutputFile file, OutputFile::create(dump.file));
+    TRY(file.write(print(graph)));
+    TRY(file.commit());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::span<const Pass>> passes_of(std::string_view recipe) {
+  if (recipe == "rtn") return std::span<const Pass>(kRtnPasses);
+  if (recipe == "full" || recipe == "gptq") {
+    return not_supported("--recipe {}: not supported yet; use --recipe rtn", recipe);
+  }
+  return invalid("--recipe: got '{}', want full, gptq or rtn", recipe);
+}
+
+Result<bool> run_passes(std::span<const Pass> passes, const OptimiseOptions& options, PassContext& context) {
+  TRY(check_options(passes, options));
+  for (const Pass& pass : passes) {
+    PassReport entry{std::string(pass.name), std::string(effect_name(pass.effect))};
+    entry.is_skipped = std::ranges::find(options.skip, pass.name) != options.skip.end();
+    if (!entry.is_skipped) {
+      const auto start = std::chrono::steady_clock::now();
+      auto done = pass.run(context);
+      if (!done) return at(pass.name, std::move(done).error());
+      context.graph->passes.emplace_back(pass.name);
+      if (auto sound = verify(*context.graph); !sound) return at(pass.name, std::move(sound).error());
+      entry.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      log_info(fmt::format("{}: {:.1f} s", pass.name, entry.seconds));
+    }
+    context.report->passes.push_back(std::move(entry));
+    TRY(write_dumps(pass, options, *context.graph));
+    if (pass.name == options.stop_after) return pass.name == passes.back().name;
+  }
+  return true;
+}
+
+}  // namespace hotaru
