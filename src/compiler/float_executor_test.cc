@@ -126,8 +126,8 @@ TEST_P(Reference, GreedyContinuationIsTransformers) {
 INSTANTIATE_TEST_SUITE_P(Models, Reference,
                          ::testing::Values("demo", "tinystories-656k", "random-llama3", "random-mistral",
                                            "random-qwen2-odd", "random-qwen3"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& model) {
+                           std::string name = model.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -77,7 +77,7 @@ TEST(Weights, UnsupportedRewriteIsNamed) {
   Graph graph;
   Parameter matrix = parameter("w.weight", 1, 2);
   matrix.values = {1, 2};
-  matrix.rewrites = {{.kind = RewriteKind::kRotateColumns, .pass = "rotate"}};
+  matrix.rewrites = {{.kind = RewriteKind::kRotateColumns, .pass = "rotate", .values = {}}};
   const ParameterId id = graph.add_parameter(std::move(matrix));
   const auto refused = ParameterSource(&graph, uint64_t{0}).materialise(id);
   ASSERT_FALSE(refused.ok());
