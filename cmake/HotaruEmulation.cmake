@@ -17,7 +17,7 @@ namespace emulated {
 #include "kernels/@op@/@isa@.cc"
 }
 ]=])
-      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-Wno-psabi" OBJECT_DEPENDS ${file})
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-Wno-psabi;-O1" OBJECT_DEPENDS ${file})
       list(APPEND sources ${source})
     endif()
   endforeach()

@@ -5,6 +5,7 @@
 #if defined(HOTARU_EMULATE_ISA)
 #include "kernels/emulation/x86.h"
 #define HOTARU_IN_ORDER(sum)
+#define HOTARU_UNROLL(count)
 #else
 // GCC 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
 #pragma GCC diagnostic push
@@ -17,4 +18,8 @@
 // Keeps the additions into a vector accumulator in the order written. Without it GCC 12 reassociates integer sums into
 // trees whose leaves all live at once, and spills them: three times slower. Costs no instruction.
 #define HOTARU_IN_ORDER(sum) asm("" : "+v"(sum))
+// Before a loop over an array of accumulators: unrolled, the array becomes registers. (Emulated, it would only cost
+// minutes of compiling.)
+#define HOTARU_PRAGMA(text) _Pragma(#text)
+#define HOTARU_UNROLL(count) HOTARU_PRAGMA(GCC unroll count)
 #endif

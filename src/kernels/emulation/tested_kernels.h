@@ -2,10 +2,11 @@
 //
 //   for (const TestedKernel<LinearInt4Args>& kernel : tested_kernels<LinearInt4Args>()) kernel.run(args, slice);
 //
-// runs it: natively where this CPU has the ISA (how = "ran on the CPU"), and on x86 also compiled against the portable
-// intrinsics of emulation/x86.h (how = "emulated"), so that its logic is proven equal to ref on every machine. A kernel
-// file includes kernels/x86_intrinsics.h instead of <immintrin.h>, and no other header than emulated_kernels.h names or
-// ones that need only intrinsics. Native AMX kernels need prepare_thread(kernel.isa), which ran_natively tells.
+// runs it: natively where this CPU has the ISA, and on x86 also compiled against the portable intrinsics of
+// emulation/x86.h, so that its logic is proven equal to ref on every machine. A kernel file includes
+// kernels/x86_intrinsics.h instead of <immintrin.h>, unrolls with HOTARU_UNROLL, and includes only headers that
+// emulated_kernels.h names or that need nothing but intrinsics. Around native runs stand prepare_thread(kernel.isa)
+// and release_thread(kernel.isa).
 #pragma once
 
 #include <string>

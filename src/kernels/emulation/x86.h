@@ -73,3 +73,18 @@ static inline void _tile_dpbusd(int sums, int left, int right) {
 static inline void _tile_dpbuud(int sums, int left, int right) {
   emulated_tile_product<uint8_t, uint8_t>(sums, left, right);
 }
+
+namespace emulated {
+
+// Zero extension of 16 bytes to 16 int32.
+static inline __m512i cvtepu8_epi32(__m128i bytes) {
+  alignas(16) unsigned char in[16];
+  alignas(64) int out[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(in), bytes);
+  for (int i = 0; i < 16; i++) out[i] = in[i];
+  return _mm512_load_si512(out);
+}
+
+}  // namespace emulated
+
+#define _mm512_cvtepu8_epi32(bytes) ::emulated::cvtepu8_epi32(bytes)

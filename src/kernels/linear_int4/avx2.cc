@@ -3,7 +3,7 @@
 // u * code in [-32640, 28560], fits s16, so whatever wraps on the way comes back. madd_epi16 multiplies by the group's
 // multiplier and widens at once.
 #include "kernels/kernel_list.h"
-#include "kernels/linear_rows_avx2.h"
+#include "kernels/linear_rows_x86.h"
 
 namespace hotaru {
 namespace {
@@ -81,7 +81,7 @@ inline BlockSums high_nibbles(const BlockSums& codes) {
 
 template <int kTokens>
 inline void begin_group(const Job& job, size_t first_token, size_t g, BlockSums (&pairs)[kTokens]) {
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (size_t t = 0; t < kTokens; t++) {
     const __m256i start = _mm256_set1_epi32(job.start[(first_token + t) * job.groups + g]);
     pairs[t] = {start, start};
@@ -90,7 +90,7 @@ inline void begin_group(const Job& job, size_t first_token, size_t g, BlockSums 
 
 template <int kTokens>
 inline void store_block(const Job& job, size_t first_token, size_t block, const BlockSums (&sums)[kTokens]) {
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (size_t t = 0; t < kTokens; t++) {
     store_8_rows(job.to, first_token + t, block * kRowsPerBlock, sums[t].low);
     store_8_rows(job.to, first_token + t, block * kRowsPerBlock + 8, sums[t].high);
@@ -103,7 +103,7 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
   BlockSums sums[kStreams][kTokens] = {};
   for (size_t g = 0; g < job.groups; g++) {
     const uint8_t* u = job.input + first_token * job.inputs + g * kGroupInputs;
-#pragma GCC unroll 2
+    HOTARU_UNROLL(2)
     for (size_t s = 0; s < kStreams; s++) {
       const uint8_t* group = job.weight + (block[s] * job.groups + g) * kGroupBytes;
       for (size_t line = 0; line < kGroupBytes; line += 64) {
@@ -111,23 +111,23 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
       }
       BlockSums pairs[kTokens];
       begin_group<kTokens>(job, first_token, g, pairs);
-#pragma GCC unroll 4
+      HOTARU_UNROLL(4)
       for (size_t i = 0; i < kStepsPerGroup / 2; i++) {
         const BlockSums codes = {load_256(group + 64 * i), load_256(group + 64 * i + 32)};
         const BlockSums even = low_nibbles(codes);
         const BlockSums odd = high_nibbles(codes);
-#pragma GCC unroll 4
+        HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) {
           add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i), even);
           add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i + 4), odd);
         }
       }
       const BlockSums multipliers = load_multipliers(group + kGroupCodeBytes);
-#pragma GCC unroll 4
+      HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) add_group(sums[s][t], pairs[t], multipliers);
     }
   }
-#pragma GCC unroll 2
+  HOTARU_UNROLL(2)
   for (size_t s = 0; s < kStreams; s++) store_block<kTokens>(job, first_token, block[s], sums[s]);
 }
 
@@ -174,17 +174,17 @@ void panel_chunk(const Job& job, size_t first_token, size_t block, const uint8_t
     const uint8_t* u = job.input + first_token * job.inputs + g * kGroupInputs;
     BlockSums pairs[kTokens];
     begin_group<kTokens>(job, first_token, g, pairs);
-#pragma GCC unroll 8
+    HOTARU_UNROLL(8)
     for (size_t s = 0; s < kStepsPerGroup; s++) {
       const uint8_t* step = panel + (g * kStepsPerGroup + s) * kStepBytes;
       const BlockSums nibbles = {load_256(step), load_256(step + 32)};
-#pragma GCC unroll 4
+      HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
         add_step(pairs[t], broadcast_32(u + t * job.inputs + kInputsPerStep * s), nibbles);
       }
     }
     const BlockSums m = load_multipliers(multipliers + g * kGroupBytes);
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (size_t t = 0; t < kTokens; t++) add_group(sums[t], pairs[t], m);
   }
   store_block<kTokens>(job, first_token, block, sums);

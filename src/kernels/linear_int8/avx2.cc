@@ -2,7 +2,7 @@
 // bits, inputs 0 and 2 of a step (even) apart from 1 and 3 (odd), and madd_epi16 sums each pair in its row's int32
 // lane.
 #include "kernels/kernel_list.h"
-#include "kernels/linear_rows_avx2.h"
+#include "kernels/linear_rows_x86.h"
 
 namespace hotaru {
 namespace {
@@ -55,26 +55,26 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
   const uint8_t* u = job.input + first_token * job.inputs;
   for (size_t step = 0; step < job.steps; step++) {
     Widened activations[kTokens];
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (size_t t = 0; t < kTokens; t++) {
       activations[t] = widen_activations(u + t * job.inputs + step * kInputsPerStep);
     }
-#pragma GCC unroll 2
+    HOTARU_UNROLL(2)
     for (size_t s = 0; s < kStreams; s++) {
       const int8_t* weights = job.weight + (block[s] * job.steps + step) * kStepBytes;
       _mm_prefetch(reinterpret_cast<const char*>(weights + kPrefetchBytes), _MM_HINT_T1);
       const Widened low = widen_weights(weights);
       const Widened high = widen_weights(weights + 32);
-#pragma GCC unroll 4
+      HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
         add_products(sums[s][t].low, activations[t], low);
         add_products(sums[s][t].high, activations[t], high);
       }
     }
   }
-#pragma GCC unroll 2
+  HOTARU_UNROLL(2)
   for (size_t s = 0; s < kStreams; s++) {
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (size_t t = 0; t < kTokens; t++) {
       store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock, sums[s][t].low);
       store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock + 8, sums[s][t].high);

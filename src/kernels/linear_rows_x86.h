@@ -1,4 +1,4 @@
-// What the 256-bit linear kernels share: the way from finished int32 sums of 8 output rows to the float output.
+// What all x86 linear kernels share: the way from finished int32 sums of 8 output rows to the float output.
 // `static inline`: see NUMERICS on weak symbols.
 #pragma once
 
@@ -24,8 +24,8 @@ static inline __m256 finish_row_sums(__m256i sums, __m256i offset, __m256 scale)
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, offset)), scale);
 }
 
-// sums: rows n .. n+7 of token t; the rows at and beyond N are padding. Not inlined: callers unroll over tokens, so that
-// their sums are registers and not an array.
+// sums: rows n .. n+7 of token t; the rows at and beyond N are padding. Not inlined: callers unroll over tokens, so
+// that their sums are registers and not an array.
 [[gnu::noinline]] static void store_8_rows(const LinearOutput& to, size_t t, size_t n, __m256i sums) {
   if (n >= to.outputs) return;
   float* out = to.output + t * to.outputs + n;
