@@ -1,6 +1,6 @@
 // The arithmetic that every ISA must reproduce bit for bit (docs/numerics.md). Scalar definitions; kernels/*/ref.cc
 // call these. Functions are `static inline` on purpose: ISA files include this header, and an ordinary inline function
-// would become a weak symbol whose body (plain or AVX-512) is then chosen by link order.
+// (or inline array) would become a weak symbol whose body (plain or AVX-512) is then chosen by link order.
 #pragma once
 
 #include <bit>
@@ -30,8 +30,8 @@ static inline int8_t requantise_s8(float x, float inverse_scale) {
 // 2^x for x in [-120, 120] (clamped). x = n + f with n = round_half_even(x), |f| <= 1/2; 2^f by a polynomial (Taylor of
 // e^(f ln 2), Horner with fma, degree 6; relative error < 2.3e-7, numerics_test); n is added to the exponent.
 inline constexpr float kExp2Limit = 120.0F;
-inline constexpr float kExp2Coefficients[7] = {1.0F,           0.693147182F,   0.240226507F,   0.0555041087F,
-                                               0.00961812911F, 0.00133335581F, 0.000154035304F};
+constexpr float kExp2Coefficients[7] = {1.0F,           0.693147182F,   0.240226507F,   0.0555041087F,
+                                        0.00961812911F, 0.00133335581F, 0.000154035304F};
 static inline float exp2_polynomial(float x) {
   x = x > -kExp2Limit ? x : -kExp2Limit;
   x = x < kExp2Limit ? x : kExp2Limit;

@@ -64,20 +64,23 @@ struct Rows {
   size_t row;
 };
 
+// The next page's bytes are asked for one page ahead.
 template <int R>
 void score(const Rows& rows, size_t page) {
   const size_t width = rows.block.width();
   const std::byte* queries = rows.scratch.queries + rows.row * width;
   const uint8_t* keys = rows.block.page_keys(page);
+  const uint8_t* next = rows.block.page_keys(smaller(page + 1, rows.block.pages() - 1));
   Sums<R, 4> sums;
   clear(sums);
   for (size_t step = 0; step < width / 4; step++) {
+    prefetch_ahead(next + step * 256, 256);
     add_step<R, 4, true>(sums, queries + step * 4, width, keys + step * 64, width * 16);
   }
   store(sums, rows.scratch.scores + rows.row * rows.scratch.stride + page * kPageTokens, rows.scratch.stride);
 }
 
-// The 16 N channels from `first` on over all pages; the next page's bytes are asked for one page ahead.
+// The 16 N channels from `first` on over all pages.
 template <int R, int N>
 void weigh(const Rows& rows, size_t first) {
   const size_t width = rows.block.width();
@@ -90,8 +93,7 @@ void weigh(const Rows& rows, size_t first) {
     const int8_t* values = rows.block.page_values(page) + first * kPageTokens;
     const int8_t* next = rows.block.page_values(smaller(page + 1, pages - 1)) + first * kPageTokens;
     for (size_t step = 0; step < kPageTokens / 4; step++) {
-      for (size_t n = 0; n < N; n++)
-        _mm_prefetch(reinterpret_cast<const char*>(next + n * 1024 + step * 64), _MM_HINT_T0);
+      prefetch_ahead(next + step * N * 64, N * 64);
       add_step<R, N, false>(sums, codes + page * kPageTokens + step * 4, stride, values + step * 64, 1024);
     }
   }

@@ -79,6 +79,8 @@ void score(const QueryBlock& block, const BlockScratch& scratch) {
   const size_t width = block.width();
   for (size_t s = 0; s < block.keys; s += kRowsPerBlock) {
     const uint8_t* keys = block.page_keys(s / kPageTokens) + s % kPageTokens * width;
+    const uint8_t* next = block.page_keys(smaller(s / kPageTokens + 1, block.pages() - 1)) + s % kPageTokens * width;
+    prefetch_ahead(next, kRowsPerBlock * width);
     const Product product{scratch.queries, width, keys, width / 4, scratch.scores + s, scratch.stride};
     multiply_rows<true>(product, block.rows());
   }
@@ -93,6 +95,8 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch) {
     const size_t steps = (smaller(block.keys - first, kPageTokens) + 3) / 4;
     for (size_t e = 0; e < width; e += kRowsPerBlock) {
       const int8_t* values = block.page_values(page) + e * kPageTokens;
+      const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + e * kPageTokens;
+      prefetch_ahead(next, kRowsPerBlock * kPageTokens);
       const Product product{codes + first, scratch.stride, values, steps, scratch.sums + e, width};
       multiply_rows<false>(product, block.rows());
     }

@@ -9,7 +9,7 @@ namespace hotaru {
 
 // 255 * 2^x as a cubic in the fraction of x, minimax with the value at 0 held: relative error 1.02e-4, that is at most
 // 0.03 of a code's step. The code is all that is left of it, so the six fma of exp2_polynomial would buy nothing.
-inline constexpr float kProbabilityCoefficients[4] = {255.0F, 176.787167F, 61.7638205F, 14.0271139F};
+constexpr float kProbabilityCoefficients[4] = {255.0F, 176.787167F, 61.7638205F, 14.0271139F};
 inline constexpr float kProbabilityFloor = -16.0F;  // 255 * 2^-16 rounds to 0
 // 1.5 * 2^23: adding it rounds a small float to an integer (half to even) and leaves that integer in the low bits.
 inline constexpr float kRoundingShift = 12582912.0F;

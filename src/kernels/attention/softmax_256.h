@@ -7,6 +7,7 @@
 
 #include "kernels/attention/probability.h"
 #include "kernels/attention/query_block.h"
+#include "kernels/requantise_256.h"
 #include "kernels/x86_intrinsics.h"
 
 namespace hotaru {
@@ -66,14 +67,13 @@ inline __m256i probabilities_8(const int32_t* scores, __m256i maximum, __m256 sc
 // Codes of keys 0..7 and 8..15 to memory: as bytes, or (kWide) as s16 in the order 0 2 1 3 inside each four keys.
 template <bool kWide>
 inline void store_codes(void* at, size_t s, __m256i low, __m256i high) {
-  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);  // 16 s16 in key order
   if constexpr (kWide) {
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);
     const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,  //
                                            0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
     store_256(static_cast<int16_t*>(at) + s, _mm256_shuffle_epi8(words, order));
   } else {
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(static_cast<uint8_t*>(at) + s), bytes);
+    store_16_u8(static_cast<uint8_t*>(at) + s, low, high);
   }
 }
 
@@ -99,13 +99,9 @@ inline int32_t row_codes_256(const int32_t* scores, size_t keys, float score_sca
   return sum_lanes_256(sum);
 }
 
-// requantise_u8 of 8 finished sums, as int32.
-inline __m256i finish_8(const int32_t* sums, __m256i offset, __m256 scale, const AttentionArgs& args) {
-  const __m256 o = _mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(sums), offset));
-  __m256 y = _mm256_mul_ps(_mm256_mul_ps(o, scale), _mm256_set1_ps(args.output_inverse_scale));
-  y = _mm256_add_ps(y, _mm256_set1_ps(args.output_zero_point));
-  y = _mm256_min_ps(_mm256_max_ps(y, _mm256_setzero_ps()), _mm256_set1_ps(255.0F));
-  return _mm256_cvtps_epi32(y);
+// o * scale of 8 sums.
+inline __m256 finish_8(const int32_t* sums, __m256i offset, __m256 scale) {
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(sums), offset)), scale);
 }
 
 // One row's output from its weighted sums and the sum of its codes.
@@ -113,10 +109,11 @@ inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* s
   const AttentionArgs& args = *block.args;
   const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * code_sum);
   const __m256 scale = _mm256_set1_ps(args.value_scale[block.kv_head] / static_cast<float>(code_sum));
+  const Requantise256 to = requantise_u8_256(args.output_inverse_scale, args.output_zero_point);
   uint8_t* out = args.output + block.element(row);
   for (size_t e = 0; e < block.width(); e += 16) {
-    const __m256i low = finish_8(sums + e, offset, scale, args);
-    store_codes<false>(out, e, low, finish_8(sums + e + 8, offset, scale, args));
+    const __m256i first = requantise_8(finish_8(sums + e, offset, scale), to);
+    store_16_u8(out + e, first, requantise_8(finish_8(sums + e + 8, offset, scale), to));
   }
 }
 

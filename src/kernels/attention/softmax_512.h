@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention/softmax_256.h"
+#include "kernels/requantise_512.h"
 
 namespace hotaru {
 namespace {
@@ -47,10 +48,7 @@ inline __m512i codes_64(const int32_t* scores, __m512i maximum, __m512 scale) {
   const __m512i p1 = probabilities_16(scores + 16, maximum, scale);
   const __m512i p2 = probabilities_16(scores + 32, maximum, scale);
   const __m512i p3 = probabilities_16(scores + 48, maximum, scale);
-  // 128-bit lane i of the packed bytes holds the keys 4i .. 4i+3 of p0, p1, p2, p3.
-  const __m512i packed = _mm512_packus_epi16(_mm512_packs_epi32(p0, p1), _mm512_packs_epi32(p2, p3));
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  return _mm512_permutexvar_epi32(order, packed);
+  return to_64_u8(p0, p1, p2, p3);
 }
 
 // One row: codes of its keys, zeros up to the end of the block's pages. Returns their sum.

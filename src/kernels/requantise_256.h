@@ -1,0 +1,50 @@
+// numerics.h's requantise in 256-bit registers, and the way from int32 lanes to bytes. Internal linkage: see NUMERICS
+// on weak symbols.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/x86_intrinsics.h"
+
+namespace hotaru {
+namespace {
+
+// requantise_clamp's constants.
+struct Requantise256 {
+  __m256 inverse_scale;
+  __m256 zero_point;
+  __m256 low;
+  __m256 high;
+};
+
+inline Requantise256 requantise_u8_256(float inverse_scale, float zero_point) {
+  return {_mm256_set1_ps(inverse_scale), _mm256_set1_ps(zero_point), _mm256_setzero_ps(), _mm256_set1_ps(255.0F)};
+}
+inline Requantise256 requantise_s8_256(float inverse_scale) {
+  return {_mm256_set1_ps(inverse_scale), _mm256_setzero_ps(), _mm256_set1_ps(-127.0F), _mm256_set1_ps(127.0F)};
+}
+
+// The code of 8 floats, as int32.
+inline __m256i requantise_8(__m256 x, const Requantise256& to) {
+  __m256 t = _mm256_add_ps(_mm256_mul_ps(x, to.inverse_scale), to.zero_point);
+  t = _mm256_min_ps(_mm256_max_ps(t, to.low), to.high);
+  return _mm256_cvtps_epi32(t);
+}
+
+// Eight int32 as s16.
+inline __m128i to_words(__m256i x) {
+  return _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+inline void store_16_u8(uint8_t* at, __m256i first, __m256i second) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_packus_epi16(to_words(first), to_words(second)));
+}
+inline void store_8_u8(uint8_t* at, __m256i x) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(at), _mm_packus_epi16(to_words(x), to_words(x)));
+}
+inline void store_8_s8(int8_t* at, __m256i x) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(at), _mm_packs_epi16(to_words(x), to_words(x)));
+}
+
+}  // namespace
+}  // namespace hotaru
