@@ -124,7 +124,7 @@ void CpuDevice::build_rope_tables() {
       RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions * half),
                       std::vector<float>(positions * half)};
       const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(rope->frequency()).data());
-      build_rope_table({frequency, half}, rope->attention_factor(), positions, table.cosine.data(), table.sine.data());
+      fill_rope_table({positions, {frequency, half}, rope->attention_factor()}, table.cosine.data(), table.sine.data());
       rope_tables_.push_back(std::move(table));
     }
   }
