@@ -57,7 +57,7 @@ Result<std::string> synthetic_hef(const BenchCommand& command) {
   log_info(fmt::format("making a HEF of random weights for {} (kept as {})", command.shape_path, path));
   SyntheticOptions options;
   options.context_tokens = command.context_tokens;
-  options.threads = command.global.threads;
+  options.producer = producer_text();
   TRY(write_synthetic_hef(command.shape_path, options, path));
   return path;
 }
