@@ -1,6 +1,7 @@
 // hotaru run FILE.hef [PROMPT]: one reply, or a chat on a terminal.
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 
 #include "base/json.h"
@@ -56,7 +57,8 @@ struct Answer {
 std::string json_text(const Answer& answer, const LanguageModel& model) {
   const Reply& reply = answer.reply;
   const DeviceInfo& info = model.device().info();
-  const auto rate = [](double tokens, double seconds) { return seconds > 0.0 ? tokens / seconds : 0.0; };
+  const auto three_digits = [](double value) { return std::round(value * 1e3) / 1e3; };
+  const auto rate = [&](double tokens, double seconds) { return seconds > 0.0 ? three_digits(tokens / seconds) : 0.0; };
   const auto generated = static_cast<double>(reply.token_ids.size());
   Json json = {{"text", reply.text},
                {"prompt_token_ids", answer.prompt_ids},
@@ -69,8 +71,8 @@ std::string json_text(const Answer& answer, const LanguageModel& model) {
                {"isa", isa_name(info.isa)},
                {"threads", info.threads}};
   if (answer.generation.hash_logits) json["logits_sha256"] = reply.logits_sha256;
-  json["timing"] = {{"load_ms", model.load_seconds() * 1e3},
-                    {"ttft_ms", reply.timing.first_token_seconds * 1e3},
+  json["timing"] = {{"load_ms", three_digits(model.load_seconds() * 1e3)},
+                    {"ttft_ms", three_digits(reply.timing.first_token_seconds * 1e3)},
                     {"prefill_tokens_per_second", rate(reply.prefilled_tokens, reply.timing.prefill_seconds)},
                     {"decode_tokens_per_second", rate(std::max(0.0, generated - 1.0), reply.timing.decode_seconds)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -97,6 +99,7 @@ Result<void> answer_once(const LanguageModel& model, const RunOptions& options) 
   if (answer.reply.status == ReplyStatus::kContextFull) {
     log_warning(fmt::format("the reply ends because the context of {} tokens is full", context.capacity_tokens()));
   }
+  if (streams && settings.hash_logits) std::fprintf(stderr, "logits_sha256 %s\n", answer.reply.logits_sha256.c_str());
   if (settings.verbose) std::fputs(verbose_text(answer.reply, model).c_str(), stderr);
   TRY(output.status());
   if (InterruptScope::interrupted()) return make_error(ErrorKind::kAborted, "interrupted");

@@ -3,23 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <variant>
 
 #include "cli/interrupt.h"
+#include "cli/parse_number.h"
 
 namespace hotaru::cli {
 namespace {
-
-// The whole text as a number, or nothing. Knows "inf" and "-inf".
-template <typename T>
-std::optional<T> parse_number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 using Target = std::variant<std::optional<float> SamplingChoice::*, std::optional<int> SamplingChoice::*,
                             std::optional<uint64_t> SamplingChoice::*, int RunSettings::*>;
