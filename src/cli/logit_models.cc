@@ -1,0 +1,106 @@
+#include "cli/logit_models.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "compiler/float_executor.h"
+#include "device/device.h"
+#include "eval/device_logits.h"
+#include "format/hef.h"
+#include "model/checkpoint.h"
+#include "text/text_bundle.h"
+
+namespace hotaru::cli {
+namespace {
+
+// Everything a float model needs to stay alive for.
+struct FloatModel {
+  FloatModel(Checkpoint checkpoint_in, Graph graph_in, int threads)
+      : checkpoint(std::move(checkpoint_in)),
+        graph(std::move(graph_in)),
+        parameters(&graph, &checkpoint.tensors),
+        pool(threads),
+        executor(&graph, &parameters, &pool) {}
+  Checkpoint checkpoint;
+  Graph graph;
+  ParameterSource parameters;
+  ThreadPool pool;
+  FloatExecutor executor;
+};
+
+Result<void> read_text(const TextBundle& bundle, LogitModel& model) {
+  TRY_ASSIGN(model.tokenizer, Tokenizer::create(bundle.tokenizer_json));
+  if (model.tokenizer->vocabulary_size() > model.vocabulary) {
+    return invalid("the tokenizer does not match the model: got ids up to {}, want below {}",
+                   model.tokenizer->vocabulary_size() - 1, model.vocabulary);
+  }
+  const auto bos = bundle.special_tokens.find("bos_token");
+  if (bos != bundle.special_tokens.end()) model.bos_id = model.tokenizer->token_to_id(bos->second);
+  return {};
+}
+
+Result<LogitModel> open_float(const std::string& directory, const GlobalOptions& options) {
+  TRY_ASSIGN(Checkpoint checkpoint, Checkpoint::open(directory));
+  TRY_ASSIGN(Graph graph, build_graph(checkpoint));
+  const auto held = std::make_shared<FloatModel>(std::move(checkpoint), std::move(graph), options.threads);
+  LogitModel model;
+  model.name = held->checkpoint.name;
+  model.kind = "float";
+  model.vocabulary = held->graph.shape.vocabulary;
+  model.max_tokens = held->graph.shape.max_positions;
+  model.source = [held](std::span<const int32_t> ids, const PositionSink& sink) {
+    return float_logits(held->executor, held->graph, ids, sink);
+  };
+  auto bundle = TextBundle::load(directory);
+  if (bundle) {
+    TRY(read_text(*bundle, model));
+  } else if (bundle.error().kind != ErrorKind::kNotFound) {
+    return std::move(bundle).error();
+  }
+  if (!model.bos_id) model.bos_id = held->checkpoint.generation.bos_id;
+  return model;
+}
+
+Result<LogitModel> open_hef(const std::string& path, const GlobalOptions& options) {
+  DeviceOptions device_options;
+  TRY_ASSIGN(device_options.isa, parse_isa(options.isa));
+  device_options.threads = options.threads;
+  TRY_ASSIGN(std::shared_ptr<Device> device, Device::open(path, device_options));
+  // The device has just verified the checksums.
+  TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.verify_checksums = false}));
+  const fb::ModelIdentity* identity = hef.meta().identity();
+  LogitModel model;
+  model.name = identity != nullptr && identity->name() != nullptr ? identity->name()->str() : path;
+  model.kind = "hef";
+  model.vocabulary = device->info().vocabulary;
+  model.max_tokens = device->info().context_tokens;
+  model.source = device_logits(std::move(device));
+  const Container& container = hef.container();
+  if (const auto tokenizer = container.text(SectionType::kTokenizer)) {
+    TRY_ASSIGN(const TextBundle bundle,
+               TextBundle::from_json(*tokenizer, container.text(SectionType::kTokenizerConfig).value_or("{}")));
+    TRY(read_text(bundle, model));
+  }
+  const fb::GenerationDefaults* generation = hef.meta().generation();
+  if (!model.bos_id && generation != nullptr && generation->bos_id() >= 0) model.bos_id = generation->bos_id();
+  return model;
+}
+
+}  // namespace
+
+Result<LogitModel> open_logit_model(const std::string& path, const GlobalOptions& options) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return make_error(ErrorKind::kNotFound, "{}: no such model", path);
+  const bool is_directory = std::filesystem::is_directory(path, ignored);
+  auto model = is_directory ? open_float(path, options) : open_hef(path, options);
+  if (!model || !model->bos_id || *model->bos_id < model->vocabulary) return model;
+  return invalid("{}: got BOS {}, want an id below {}", path, *model->bos_id, model->vocabulary);
+}
+
+Result<const Tokenizer*> tokenizer_of(const LogitModel& model) {
+  if (model.tokenizer) return &*model.tokenizer;
+  return make_error(ErrorKind::kNotFound, "'{}' has no tokenizer: only `eval logits` with --ids works", model.name);
+}
+
+}  // namespace hotaru::cli

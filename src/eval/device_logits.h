@@ -1,0 +1,14 @@
+// Logits of every position from a device: the quantised model as a LogitSource.
+#pragma once
+
+#include <memory>
+
+#include "device/device.h"
+#include "eval/logit_source.h"
+
+namespace hotaru {
+
+// A context of its own for every sequence. Sequences longer than the device's context are an error.
+LogitSource device_logits(std::shared_ptr<Device> device);
+
+}  // namespace hotaru

@@ -1,0 +1,16 @@
+// Probabilities of logits, in double.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace hotaru {
+
+// ln sum_i exp(logits[i])
+double log_sum_exp(std::span<const float> logits);
+// ln p(id)
+double log_probability(std::span<const float> logits, int32_t id);
+// The smallest id among the largest logits.
+int32_t most_likely(std::span<const float> logits);
+
+}  // namespace hotaru
