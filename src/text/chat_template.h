@@ -17,10 +17,10 @@ namespace hotaru {
 struct TextBundle;
 
 struct ChatRequest {
-  std::string messages_json;  // [{"role": "user", "content": "..."}, ...]
+  std::string messages_json = {};  // [{"role": "user", "content": "..."}, ...]
   bool add_generation_prompt = true;
-  std::string variables_json;               // {"tools": [...], "enable_thinking": false, ...}; empty for none
-  std::optional<int64_t> now_unix_seconds;  // for templates that print the date; default: the clock
+  std::string variables_json = {};               // {"tools": [...], "enable_thinking": false, ...}; empty for none
+  std::optional<int64_t> now_unix_seconds = {};  // for templates that print the date; default: the clock
 };
 
 class ChatTemplate {

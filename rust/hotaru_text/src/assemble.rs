@@ -19,15 +19,8 @@ pub struct TokenizerFiles<'a> {
     pub model_type: Option<&'a str>,
 }
 
-const NAMED_TOKENS: [&str; 7] = [
-    "bos_token",
-    "eos_token",
-    "unk_token",
-    "sep_token",
-    "pad_token",
-    "cls_token",
-    "mask_token",
-];
+const NAMED_TOKENS: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 const LISTED_TOKENS: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
 const QWEN2_WORDS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}\
@@ -39,11 +32,7 @@ pub fn canonical_tokenizer(files: &TokenizerFiles) -> Result<String> {
     let mut tokens = declared_tokens(files, &config)?;
     let mut tokenizer = if let Some(json) = files.tokenizer_json {
         let tokenizer = Tokenizer::from_json(json)?;
-        check_ids(
-            &tokenizer,
-            &tokenizer_json_tokens(json)?,
-            "tokenizer.json 'added_tokens'",
-        )?;
+        check_ids(&tokenizer, &tokenizer_json_tokens(json)?, "tokenizer.json 'added_tokens'")?;
         tokenizer
     } else {
         Tokenizer::from_json(&serialised(&model_from_vocab_and_merges(files, &config)?)?)?
@@ -53,11 +42,7 @@ pub fn canonical_tokenizer(files: &TokenizerFiles) -> Result<String> {
         token.special |= special.iter().any(|other| other.content == token.content);
     }
     let missing = |token: &AddedToken| !tokenizer.is_added(&token.content);
-    let added: Vec<AddedToken> = tokens
-        .iter()
-        .map(|(_, token)| token.clone())
-        .filter(missing)
-        .collect();
+    let added: Vec<AddedToken> = tokens.iter().map(|(_, token)| token.clone()).filter(missing).collect();
     tokenizer.add_tokens(added)?;
     // A special token that the vocabulary lacks has no row in the model either: it stays out.
     let known = |token: &AddedToken| {
@@ -133,12 +118,7 @@ fn declared_tokens(files: &TokenizerFiles, config: &Map<String, Value>) -> Resul
 fn tokenizer_json_tokens(json: &[u8]) -> Result<Vec<IdAndToken>> {
     let value = parse(json, "tokenizer.json")?;
     let listed = value["added_tokens"].as_array().into_iter().flatten();
-    let pair = |entry: &Value| {
-        Some((
-            u32::try_from(entry["id"].as_u64()?).ok()?,
-            added_token(entry, false)?,
-        ))
-    };
+    let pair = |entry: &Value| Some((u32::try_from(entry["id"].as_u64()?).ok()?, added_token(entry, false)?));
     Ok(listed.filter_map(pair).collect())
 }
 
@@ -164,16 +144,10 @@ fn special_contents(maps: &[&Map<String, Value>]) -> Vec<AddedToken> {
     let mut tokens: Vec<AddedToken> = Vec::new();
     for map in maps {
         let named = NAMED_TOKENS.iter().filter_map(|name| map.get(*name));
-        let listed = LISTED_TOKENS
-            .iter()
-            .filter_map(|name| map.get(*name)?.as_array())
-            .flatten();
+        let listed = LISTED_TOKENS.iter().filter_map(|name| map.get(*name)?.as_array()).flatten();
         for token in named.chain(listed).filter_map(|value| added_token(value, true)) {
             if !tokens.iter().any(|other| other.content == token.content) {
-                tokens.push(AddedToken {
-                    special: true,
-                    ..token
-                });
+                tokens.push(AddedToken { special: true, ..token });
             }
         }
     }
@@ -184,15 +158,8 @@ fn model_from_vocab_and_merges(files: &TokenizerFiles, config: &Map<String, Valu
     let (Some(vocab), Some(merges)) = (files.vocab_json, files.merges_txt) else {
         return invalid("no tokenizer: want tokenizer.json, or vocab.json and merges.txt");
     };
-    let class = config
-        .get("tokenizer_class")
-        .and_then(Value::as_str)
-        .or(files.model_type)
-        .unwrap_or("");
-    let prefix_space = config
-        .get("add_prefix_space")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let class = config.get("tokenizer_class").and_then(Value::as_str).or(files.model_type).unwrap_or("");
+    let prefix_space = config.get("add_prefix_space").and_then(Value::as_bool).unwrap_or(false);
     let byte_level = |add_prefix_space: bool, use_regex: bool| {
         json!({"type": "ByteLevel", "add_prefix_space": add_prefix_space, "trim_offsets": true,
                "use_regex": use_regex})
@@ -212,9 +179,7 @@ fn model_from_vocab_and_merges(files: &TokenizerFiles, config: &Map<String, Valu
     };
     let unknown = config.get("unk_token").and_then(|token| added_token(token, true));
     let vocabulary = parse(vocab, "vocab.json")?;
-    let unknown = unknown
-        .map(|token| token.content)
-        .filter(|content| vocabulary.get(content).is_some());
+    let unknown = unknown.map(|token| token.content).filter(|content| vocabulary.get(content).is_some());
     Ok(json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
         "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": null,
@@ -249,51 +214,34 @@ fn post_processor_of(
     tokenizer: &Tokenizer,
     from_json: bool,
 ) -> Result<Option<Value>> {
-    let class = config
-        .get("tokenizer_class")
-        .and_then(Value::as_str)
-        .unwrap_or("");
-    let is_llama = matches!(
-        class.trim_end_matches("Fast"),
-        "LlamaTokenizer" | "CodeLlamaTokenizer"
-    );
+    let class = config.get("tokenizer_class").and_then(Value::as_str).unwrap_or("");
+    let is_llama = matches!(class.trim_end_matches("Fast"), "LlamaTokenizer" | "CodeLlamaTokenizer");
     let says = |name: &str| config.get(name).and_then(Value::as_bool);
     let (add_bos, add_eos) = (says("add_bos_token"), says("add_eos_token"));
     if (from_json && !is_llama) || (add_bos.is_none() && add_eos.is_none()) {
         return Ok(None);
     }
+    if !is_llama && ![add_bos, add_eos].contains(&Some(true)) {
+        return Ok(None);
+    }
     let mut around = [Vec::new(), Vec::new()];
     let mut special = Map::new();
-    let wanted = [
-        ("bos_token", add_bos.unwrap_or(is_llama)),
-        ("eos_token", add_eos.unwrap_or(false)),
-    ];
+    let wanted = [("bos_token", add_bos.unwrap_or(is_llama)), ("eos_token", add_eos.unwrap_or(false))];
     for (side, (name, _)) in wanted.iter().enumerate().filter(|(_, (_, wanted))| *wanted) {
-        let Some(content) = config
-            .get(*name)
-            .and_then(|token| added_token(token, true))
-            .map(|token| token.content)
+        let Some(content) =
+            config.get(*name).and_then(|token| added_token(token, true)).map(|token| token.content)
         else {
-            return invalid(format!(
-                "tokenizer_config.json: 'add_{name}' is set, '{name}' is not"
-            ));
+            return invalid(format!("tokenizer_config.json: 'add_{name}' is set, '{name}' is not"));
         };
         let Some(id) = tokenizer.token_to_id(&content) else {
-            return invalid(format!(
-                "tokenizer_config.json '{name}': '{content}' is not in the vocabulary"
-            ));
+            return invalid(format!("tokenizer_config.json '{name}': '{content}' is not in the vocabulary"));
         };
         around[side].push(json!({"SpecialToken": {"id": content, "type_id": 0}}));
-        special.insert(
-            content.clone(),
-            json!({"id": content, "ids": [id], "tokens": [content]}),
-        );
+        special.insert(content.clone(), json!({"id": content, "ids": [id], "tokens": [content]}));
     }
     let text = |name: &str| vec![json!({"Sequence": {"id": name, "type_id": 0}})];
     let [bos, eos] = around;
     let single = [bos, text("A"), eos].concat();
     let pair = [single.clone(), text("B")].concat();
-    Ok(Some(
-        json!({"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}),
-    ))
+    Ok(Some(json!({"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special})))
 }

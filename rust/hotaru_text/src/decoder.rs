@@ -78,10 +78,7 @@ impl Plan {
             "Fuse" => *fused = true,
             "Replace" => match (step["pattern"]["String"].as_str(), step["content"].as_str()) {
                 (Some(from), Some(to)) if !from.is_empty() && !*fused => {
-                    self.rewrites.push(Rewrite::Replace {
-                        from: from.into(),
-                        to: to.into(),
-                    });
+                    self.rewrites.push(Rewrite::Replace { from: from.into(), to: to.into() });
                 }
                 _ => return unsupported("Replace by pattern or after Fuse"),
             },
@@ -89,11 +86,7 @@ impl Plan {
                 symbol: first_char(&step["replacement"]).unwrap_or('▁'),
                 drops_first: step["prepend_scheme"] != "never",
             }),
-            "Strip" => match (
-                first_char(&step["content"]),
-                step["start"].as_u64(),
-                step["stop"].as_u64(),
-            ) {
+            "Strip" => match (first_char(&step["content"]), step["start"].as_u64(), step["stop"].as_u64()) {
                 (Some(symbol), Some(start), Some(0)) if *fused && self.strip.is_none() => {
                     self.strip = Some((symbol, start as usize));
                 }
@@ -115,11 +108,7 @@ impl Plan {
     /// `added`: an added token stands for its own text, it is not written in the byte alphabet.
     pub fn piece(&self, token: &str, added: bool, first: bool) -> Piece {
         if self.byte_level {
-            let bytes = if added {
-                None
-            } else {
-                token.chars().map(alphabet_byte).collect()
-            };
+            let bytes = if added { None } else { token.chars().map(alphabet_byte).collect() };
             return Piece::Bytes(bytes.unwrap_or_else(|| token.as_bytes().to_vec()));
         }
         if self.byte_fallback {
@@ -188,12 +177,7 @@ impl Stream {
     pub fn new(tokenizer: &Tokenizer, skip_special: bool, continues: bool) -> Self {
         let strip = tokenizer.plan().strip.filter(|_| !continues);
         let strip_left = strip.map_or(0, |(_, count)| count);
-        Self {
-            skip_special,
-            first: !continues,
-            strip_left,
-            waiting: Vec::new(),
-        }
+        Self { skip_special, first: !continues, strip_left, waiting: Vec::new() }
     }
 
     /// The text that became certain with this token. An id outside the vocabulary adds nothing.

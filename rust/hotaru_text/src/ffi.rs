@@ -66,11 +66,7 @@ pub struct Detokenizer {
 impl View {
     /// SAFETY: the caller vouches for data and size.
     unsafe fn bytes<'a>(self) -> &'a [u8] {
-        if self.data.is_null() {
-            &[]
-        } else {
-            unsafe { std::slice::from_raw_parts(self.data, self.size) }
-        }
+        if self.data.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(self.data, self.size) } }
     }
 
     unsafe fn text<'a>(self, name: &str) -> Result<&'a str> {
@@ -79,21 +75,14 @@ impl View {
     }
 
     unsafe fn file<'a>(self) -> Option<&'a [u8]> {
-        if self.data.is_null() {
-            None
-        } else {
-            Some(unsafe { self.bytes() })
-        }
+        if self.data.is_null() { None } else { Some(unsafe { self.bytes() }) }
     }
 }
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
         let bytes = Box::leak(bytes.into_boxed_slice());
-        Self {
-            data: bytes.as_mut_ptr(),
-            size: bytes.len(),
-        }
+        Self { data: bytes.as_mut_ptr(), size: bytes.len() }
     }
 }
 
@@ -106,10 +95,7 @@ impl From<String> for Bytes {
 impl From<Vec<u32>> for Ids {
     fn from(ids: Vec<u32>) -> Self {
         let ids = Box::leak(ids.into_boxed_slice());
-        Self {
-            data: ids.as_mut_ptr(),
-            size: ids.len(),
-        }
+        Self { data: ids.as_mut_ptr(), size: ids.len() }
     }
 }
 
@@ -126,9 +112,7 @@ unsafe fn export<T, U: From<T>>(out: *mut U, message: *mut Bytes, work: impl FnO
         Ok(Err(Failure::Unsupported(text))) => (UNSUPPORTED, text),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown cause");
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");
             (PANIC, format!("the text library gave up: {text}"))
         }
     };
@@ -191,11 +175,7 @@ pub unsafe extern "C" fn hotaru_text_tokenizer_create(
     out: *mut *mut Arc<Tokenizer>,
     message: *mut Bytes,
 ) -> i32 {
-    unsafe {
-        export(out, message, || {
-            Ok(Handle::from(Arc::new(Tokenizer::from_json(json.bytes())?)))
-        })
-    }
+    unsafe { export(out, message, || Ok(Handle::from(Arc::new(Tokenizer::from_json(json.bytes())?)))) }
 }
 
 #[unsafe(no_mangle)]
@@ -211,10 +191,8 @@ pub unsafe extern "C" fn hotaru_text_encode(
     out: *mut Ids,
     message: *mut Bytes,
 ) -> i32 {
-    let options = EncodeOptions {
-        add_special_tokens: flags & ADD_SPECIAL_TOKENS != 0,
-        plain: flags & PLAIN != 0,
-    };
+    let options =
+        EncodeOptions { add_special_tokens: flags & ADD_SPECIAL_TOKENS != 0, plain: flags & PLAIN != 0 };
     unsafe { export(out, message, || (*tokenizer).encode(text.text("text")?, options)) }
 }
 
@@ -229,11 +207,7 @@ pub unsafe extern "C" fn hotaru_text_decode(
 ) -> i32 {
     unsafe {
         export(out, message, || {
-            let ids = if count == 0 {
-                &[]
-            } else {
-                std::slice::from_raw_parts(ids, count)
-            };
+            let ids = if count == 0 { &[] } else { std::slice::from_raw_parts(ids, count) };
             Ok((*tokenizer).decode(ids, flags & SKIP_SPECIAL_TOKENS != 0))
         })
     }
@@ -267,11 +241,7 @@ pub unsafe extern "C" fn hotaru_text_id_to_token(
     out: *mut Bytes,
     message: *mut Bytes,
 ) -> i32 {
-    unsafe {
-        export(out, message, || {
-            (*tokenizer).id_to_token(id).ok_or_else(|| no_such_id(id))
-        })
-    }
+    unsafe { export(out, message, || (*tokenizer).id_to_token(id).ok_or_else(|| no_such_id(id))) }
 }
 
 #[unsafe(no_mangle)]
@@ -281,11 +251,7 @@ pub unsafe extern "C" fn hotaru_text_token_bytes(
     out: *mut Bytes,
     message: *mut Bytes,
 ) -> i32 {
-    unsafe {
-        export(out, message, || {
-            (*tokenizer).token_bytes(id).ok_or_else(|| no_such_id(id))
-        })
-    }
+    unsafe { export(out, message, || (*tokenizer).token_bytes(id).ok_or_else(|| no_such_id(id))) }
 }
 
 fn no_such_id(id: u32) -> Failure {
@@ -311,11 +277,7 @@ pub unsafe extern "C" fn hotaru_text_detokenizer_create(
     unsafe {
         export(out, message, || {
             let tokenizer = Arc::clone(&*tokenizer);
-            let stream = Stream::new(
-                &tokenizer,
-                flags & SKIP_SPECIAL_TOKENS != 0,
-                flags & CONTINUES != 0,
-            );
+            let stream = Stream::new(&tokenizer, flags & SKIP_SPECIAL_TOKENS != 0, flags & CONTINUES != 0);
             Ok(Handle::from(Detokenizer { tokenizer, stream }))
         })
     }
@@ -367,11 +329,7 @@ pub unsafe extern "C" fn hotaru_text_template_create(
         export(out, message, || {
             let template = template.text("chat template")?;
             let tool_use = tool_use.text("tool_use chat template")?;
-            Ok(Handle::from(ChatTemplate::new(
-                template,
-                tool_use,
-                special_tokens.bytes(),
-            )?))
+            Ok(Handle::from(ChatTemplate::new(template, tool_use, special_tokens.bytes())?))
         })
     }
 }

@@ -21,13 +21,8 @@ fn repr(value: &Value) -> String {
         ValueKind::String => quoted(value.as_str().unwrap_or_default()),
         ValueKind::Seq => format!("[{}]", items(value, repr)),
         ValueKind::Map => {
-            let pair = |key: Value| {
-                format!(
-                    "{}: {}",
-                    repr(&key),
-                    repr(&value.get_item(&key).unwrap_or_default())
-                )
-            };
+            let pair =
+                |key: Value| format!("{}: {}", repr(&key), repr(&value.get_item(&key).unwrap_or_default()));
             format!("{{{}}}", items(value, |key| pair(key.clone())))
         }
         _ => value.to_string(),
@@ -35,21 +30,12 @@ fn repr(value: &Value) -> String {
 }
 
 fn items(value: &Value, write: impl Fn(&Value) -> String) -> String {
-    let parts: Vec<String> = value
-        .try_iter()
-        .into_iter()
-        .flatten()
-        .map(|item| write(&item))
-        .collect();
+    let parts: Vec<String> = value.try_iter().into_iter().flatten().map(|item| write(&item)).collect();
     parts.join(", ")
 }
 
 fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
     for symbol in text.chars() {
         match symbol {
@@ -75,12 +61,7 @@ fn number(value: &Value, not_finite: [&str; 3]) -> String {
         return value.to_string();
     };
     if !float.is_finite() {
-        return not_finite[if float.is_nan() {
-            2
-        } else {
-            usize::from(float < 0.0)
-        }]
-        .into();
+        return not_finite[if float.is_nan() { 2 } else { usize::from(float < 0.0) }].into();
     }
     let scientific = format!("{float:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -102,31 +83,18 @@ pub fn tojson(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
             (Ok(width), _) if width <= 32 => Some(" ".repeat(width)),
             (Err(_), Some(text)) => Some(text.to_owned()),
             _ => {
-                return Err(Error::new(
-                    ErrorKind::InvalidOperation,
-                    "tojson: indent must be at most 32",
-                ));
+                return Err(Error::new(ErrorKind::InvalidOperation, "tojson: indent must be at most 32"));
             }
         },
     };
-    let (mut item, mut key) = (
-        if indent.is_some() { "," } else { ", " }.to_owned(),
-        ": ".to_owned(),
-    );
+    let (mut item, mut key) = (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());
     if let Some([given_item, given_key]) = separators.as_deref() {
         (item, key) = (given_item.clone(), given_key.clone());
     }
     let ensure_ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
     let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     kwargs.assert_all_used()?;
-    let mut writer = JsonWriter {
-        out: String::new(),
-        indent,
-        item,
-        key,
-        ensure_ascii,
-        sort_keys,
-    };
+    let mut writer = JsonWriter { out: String::new(), indent, item, key, ensure_ascii, sort_keys };
     writer.write(value, 0)?;
     Ok(writer.out)
 }
@@ -143,17 +111,12 @@ struct JsonWriter {
 impl JsonWriter {
     fn write(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > 200 {
-            return Err(Error::new(
-                ErrorKind::InvalidOperation,
-                "tojson: nested too deeply",
-            ));
+            return Err(Error::new(ErrorKind::InvalidOperation, "tojson: nested too deeply"));
         }
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => self
-                .out
-                .push_str(&number(value, ["Infinity", "-Infinity", "NaN"])),
+            ValueKind::Number => self.out.push_str(&number(value, ["Infinity", "-Infinity", "NaN"])),
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let list: Vec<Value> = value.try_iter()?.collect();

@@ -6,8 +6,8 @@ use crate::{Failure, Result, invalid};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State};
 
-/// Instructions one rendering may take: thousands of times what a long chat needs, about a second's work.
-const FUEL: u64 = 50_000_000;
+/// Instructions one rendering may take: a hundred times what a long chat needs, less than a second's work.
+const FUEL: u64 = 10_000_000;
 const NOW: &str = "_hotaru_now";
 
 /// Templates are immutable after new(); any number of threads may render.
@@ -40,34 +40,25 @@ impl ChatTemplate {
         environment.add_filter("tojson", |value: Value, kwargs| tojson(&value, kwargs));
         environment.add_filter("string", |value: Value| str_of(&value));
         // In Python a text is a sequence of characters; templates ask to tell it from a list of parts.
-        environment.add_test("iterable", |value: &Value| {
-            is_text(value) || value.try_iter().is_ok()
-        });
+        environment.add_test("iterable", |value: &Value| is_text(value) || value.try_iter().is_ok());
         environment.add_test("sequence", |value: &Value| {
             is_text(value) || matches!(value.kind(), ValueKind::Seq | ValueKind::Map)
         });
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> std::result::Result<Value, Error> {
-                Err(Error::new(ErrorKind::InvalidOperation, message))
-            },
-        );
+        environment.add_function("raise_exception", |message: String| -> std::result::Result<Value, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        });
         environment.add_function("strftime_now", strftime_now);
         let mut add = |name: &'static str, text: &str| {
-            environment
-                .add_template_owned(name, without_generation_tags(text))
-                .map_err(|error| describe(&error))
+            // Jinja reads every kind of line end as \n, in the template's strings too.
+            let text = without_generation_tags(&text.replace("\r\n", "\n").replace('\r', "\n"));
+            environment.add_template_owned(name, text).map_err(|error| describe(&error))
         };
         add("chat_template", template)?;
         if !tool_use.is_empty() {
             add("tool_use", tool_use)?;
         }
         let special_tokens = parse_object(special_tokens, "special tokens")?;
-        Ok(Self {
-            environment,
-            special_tokens,
-            has_tool_use: !tool_use.is_empty(),
-        })
+        Ok(Self { environment, special_tokens, has_tool_use: !tool_use.is_empty() })
     }
 
     pub fn render(&self, request: &RenderRequest) -> Result<String> {
@@ -81,21 +72,12 @@ impl ChatTemplate {
         variables.insert("tools".into(), serde_json::Value::Null);
         variables.insert("documents".into(), serde_json::Value::Null);
         variables.insert("messages".into(), messages);
-        variables.insert(
-            "add_generation_prompt".into(),
-            request.add_generation_prompt.into(),
-        );
+        variables.insert("add_generation_prompt".into(), request.add_generation_prompt.into());
         variables.extend(parse_object(request.extra, "template variables")?);
         variables.insert(NOW.into(), request.now_unix_seconds.into());
-        let name = if self.has_tool_use && variables["tools"].is_array() {
-            "tool_use"
-        } else {
-            "chat_template"
-        };
-        let rendered = self
-            .environment
-            .get_template(name)
-            .and_then(|template| template.render(variables));
+        let name =
+            if self.has_tool_use && variables["tools"].is_array() { "tool_use" } else { "chat_template" };
+        let rendered = self.environment.get_template(name).and_then(|template| template.render(variables));
         rendered.map_err(|error| describe(&error))
     }
 }
@@ -112,9 +94,7 @@ fn parse_object(bytes: &[u8], name: &str) -> Result<serde_json::Map<String, serd
 }
 
 fn describe(error: &Error) -> Failure {
-    let detail = error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), str::to_owned);
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let place = match (error.name(), error.line()) {
         (Some(name), Some(line)) => format!("{name} line {line}: "),
         _ => String::new(),
@@ -149,10 +129,7 @@ fn without_generation_tags(template: &str) -> String {
 /// datetime.now().strftime(format), in local time.
 fn strftime_now(state: &State, format: String) -> std::result::Result<String, Error> {
     let fail = |message: &str| Error::new(ErrorKind::InvalidOperation, format!("strftime_now: {message}"));
-    let seconds: i64 = state
-        .lookup(NOW)
-        .and_then(|now| i64::try_from(now).ok())
-        .unwrap_or(0);
+    let seconds: i64 = state.lookup(NOW).and_then(|now| i64::try_from(now).ok()).unwrap_or(0);
     let seconds: libc::time_t = seconds;
     // A marker in front: an empty result and a result that does not fit both have length 0 otherwise.
     let format = std::ffi::CString::new(format!("_{format}")).map_err(|_| fail("zero byte in the format"))?;
@@ -163,12 +140,7 @@ fn strftime_now(state: &State, format: String) -> std::result::Result<String, Er
         if libc::localtime_r(&seconds, &mut broken_down).is_null() {
             return Err(fail("time out of range"));
         }
-        libc::strftime(
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            format.as_ptr(),
-            &broken_down,
-        )
+        libc::strftime(buffer.as_mut_ptr().cast(), buffer.len(), format.as_ptr(), &broken_down)
     };
     match std::str::from_utf8(&buffer[..length]) {
         Ok(text) if length > 0 => Ok(text[1..].to_owned()),

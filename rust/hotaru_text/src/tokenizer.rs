@@ -26,13 +26,12 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        let mut inner: tokenizers::Tokenizer = serde_json::from_slice(json)
-            .map_err(|error| Failure::Invalid(format!("tokenizer.json: {error}")))?;
+        let text = std::str::from_utf8(json).map_err(|error| bad_json(&error))?;
+        // parse() is compiled in the library already; from_slice would compile it all once more.
+        let mut inner: tokenizers::Tokenizer = text.parse().map_err(|error| bad_json(&error))?;
         // Truncation, padding and dropout are training settings: a prompt is never cut, filled or randomised.
         inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|error| Failure::Invalid(error.to_string()))?;
+        inner.with_truncation(None).map_err(|error| Failure::Invalid(error.to_string()))?;
         if let ModelWrapper::BPE(bpe) = inner.get_model() {
             if bpe.dropout.is_some() {
                 return Self::from_json(&without_dropout(json)?);
@@ -44,9 +43,7 @@ impl Tokenizer {
             return invalid("tokenizer.json: the vocabulary is empty");
         };
         if largest >= ID_LIMIT {
-            return invalid(format!(
-                "tokenizer.json: token id {largest}, want ids below {ID_LIMIT}"
-            ));
+            return invalid(format!("tokenizer.json: token id {largest}, want ids below {ID_LIMIT}"));
         }
         let mut special_ids: Vec<u32> = inner
             .get_added_vocabulary()
@@ -56,26 +53,16 @@ impl Tokenizer {
             .map(|(id, _)| *id)
             .collect();
         special_ids.sort_unstable();
-        Ok(Self {
-            inner,
-            plan,
-            special_ids,
-            vocabulary_size: largest + 1,
-        })
+        Ok(Self { inner, plan, special_ids, vocabulary_size: largest + 1 })
     }
 
     /// The same tokenizer as compact JSON: equal bytes for equal content.
     pub fn to_json(&self) -> Result<String> {
-        self.inner
-            .to_string(false)
-            .map_err(|error| Failure::Invalid(error.to_string()))
+        self.inner.to_string(false).map_err(|error| Failure::Invalid(error.to_string()))
     }
 
     pub fn add_tokens(&mut self, tokens: Vec<AddedToken>) -> Result<()> {
-        self.inner
-            .add_tokens(tokens)
-            .map(|_| ())
-            .map_err(|error| Failure::Invalid(error.to_string()))
+        self.inner.add_tokens(tokens).map(|_| ()).map_err(|error| Failure::Invalid(error.to_string()))
     }
 
     pub fn set_post_processor(&mut self, value: serde_json::Value) -> Result<()> {
@@ -86,18 +73,13 @@ impl Tokenizer {
     }
 
     pub fn is_added(&self, content: &str) -> bool {
-        self.inner
-            .get_added_vocabulary()
-            .get_vocab()
-            .contains_key(content)
+        self.inner.get_added_vocabulary().get_vocab().contains_key(content)
     }
 
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
         let encoded = if options.plain {
-            self.encode_plain(text).and_then(|encoding| {
-                self.inner
-                    .post_process(encoding, None, options.add_special_tokens)
-            })
+            self.encode_plain(text)
+                .and_then(|encoding| self.inner.post_process(encoding, None, options.add_special_tokens))
         } else {
             self.inner.encode_fast(text, options.add_special_tokens)
         };
@@ -158,11 +140,7 @@ impl Tokenizer {
     /// The bytes the token adds to a text; a part of a character for some.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let token = self.id_to_token(id)?;
-        Some(
-            self.plan
-                .piece(&token, self.added_token(id).is_some(), false)
-                .into_bytes(),
-        )
+        Some(self.plan.piece(&token, self.added_token(id).is_some(), false).into_bytes())
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -180,9 +158,12 @@ impl Tokenizer {
     }
 }
 
+fn bad_json(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Invalid(format!("tokenizer.json: {error}"))
+}
+
 fn without_dropout(json: &[u8]) -> Result<Vec<u8>> {
-    let parse = |error: serde_json::Error| Failure::Invalid(format!("tokenizer.json: {error}"));
-    let mut value: serde_json::Value = serde_json::from_slice(json).map_err(parse)?;
+    let mut value: serde_json::Value = serde_json::from_slice(json).map_err(|error| bad_json(&error))?;
     value["model"]["dropout"] = serde_json::Value::Null;
-    serde_json::to_vec(&value).map_err(parse)
+    serde_json::to_vec(&value).map_err(|error| bad_json(&error))
 }
