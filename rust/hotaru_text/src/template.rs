@@ -38,6 +38,7 @@ impl ChatTemplate {
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_formatter(|out, _, value| out.write_str(&str_of(value)).map_err(Error::from));
         environment.add_filter("tojson", |value: Value, kwargs| tojson(&value, kwargs));
+        environment.add_filter("trim", trim);
         environment.add_filter("string", |value: Value| str_of(&value));
         // In Python a text is a sequence of characters; templates ask to tell it from a list of parts.
         environment.add_test("iterable", |value: &Value| is_text(value) || value.try_iter().is_ok());
@@ -79,6 +80,15 @@ impl ChatTemplate {
             if self.has_tool_use && variables["tools"].is_array() { "tool_use" } else { "chat_template" };
         let rendered = self.environment.get_template(name).and_then(|template| template.render(variables));
         rendered.map_err(|error| describe(&error))
+    }
+}
+
+/// Jinja's trim takes any value, as its text: str(value).strip(characters).
+fn trim(value: Value, characters: Option<String>) -> String {
+    let text = str_of(&value);
+    match characters {
+        Some(characters) => text.trim_matches(|symbol| characters.contains(symbol)).to_owned(),
+        None => text.trim().to_owned(),
     }
 }
 

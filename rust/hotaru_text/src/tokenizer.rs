@@ -121,6 +121,7 @@ impl Tokenizer {
         &self.special_ids
     }
 
+    /// By id: the library itself looks for the normalised text ("▁<s>"), and then does not find it.
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.binary_search(&id).is_ok()
     }
