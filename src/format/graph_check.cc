@@ -61,6 +61,7 @@ Result<void> check_rewrite(const fb::Rewrite& rewrite, const fb::Parameter& para
   const bool scales_columns =
       rewrite.kind() == fb::RewriteKind::ScaleColumns || rewrite.kind() == fb::RewriteKind::PermuteColumns;
   const uint64_t count = rewrite.values() == nullptr ? 0 : rewrite.values()->size();
+  if (count > 0 && !is_aligned(*rewrite.values())) return invalid("a rewrite's values are not aligned in the meta");
   const uint64_t want = scales_rows ? parameter.rows() : parameter.columns();
   if ((scales_rows || scales_columns) && count != want) return invalid("a rewrite has {} values, want {}", count, want);
   for (uint64_t i = 0; i < count; i++) {

@@ -62,6 +62,26 @@ TEST(Har, ThousandSignedDamagesNeverCrash) {
   }
 }
 
+// Found by fuzzing: a vector of u64 at an address that is a multiple of 4 only passes FlatBuffers' verifier.
+TEST(Har, MisalignedVectorsAreRefused) {
+  const SampleHar sample;
+  std::vector<std::byte> meta = pack_meta(sample.meta);
+  const auto* shape = fb::GetHar(meta.data())->tensors()->Get(1)->shape();
+  const size_t length_at = static_cast<size_t>(reinterpret_cast<const std::byte*>(shape) - meta.data());
+  const size_t field_at = [&] {  // the offset in the table that leads to the shape
+    for (size_t place = 0; place + 4 <= length_at; place += 4) {
+      if (place + load_field<uint32_t>(meta, place) == length_at) return place;
+    }
+    return size_t{0};
+  }();
+  ASSERT_GT(field_at, 0U);
+  store_field(std::span(meta), field_at, static_cast<uint32_t>(length_at + 4 - field_at));
+  store_field(std::span(meta), length_at + 4, uint32_t{1});  // a vector of one element, 4 bytes further
+  const auto file =
+      pack_container(FileKind::kHar, {{SectionType::kMeta, meta}, {SectionType::kWeights, sample.weights}});
+  EXPECT_THAT(HarFile::from_bytes(file, "m").error().message, HasSubstr("not aligned in the meta"));
+}
+
 TEST(Har, AHefIsNoHar) {
   const auto file = pack_container(FileKind::kHef, {});
   EXPECT_THAT(HarFile::from_bytes(file, "m.hef").error().message, HasSubstr("got a HEF, want a HAR"));

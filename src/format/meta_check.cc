@@ -40,6 +40,7 @@ Result<uint64_t> want_bytes(const fb::Tensor& tensor) {
   if (shape == nullptr || shape->size() == 0 || shape->size() > kMaxDimensions) {
     return invalid("got {} dimensions, want 1 to {}", shape == nullptr ? 0U : shape->size(), kMaxDimensions);
   }
+  if (!is_aligned(*shape)) return invalid("its shape is not aligned in the meta");
   for (const uint64_t extent : *shape) {
     if (extent == 0 || extent > kMaxExtent) return invalid("got an extent of {}, want 1 to {}", extent, kMaxExtent);
   }

@@ -34,6 +34,12 @@ Result<std::span<const std::byte>> meta_section(const Container& container);
 // A Verifier with limits on depth and tables, for `T::Verify`. Unions and vectors of tables are walked.
 flatbuffers::Verifier meta_verifier(std::span<const std::byte> meta);
 
+// FlatBuffers' verifier does not look at the alignment of vector elements wider than its own 4-byte lengths.
+template <typename T>
+bool is_aligned(const flatbuffers::Vector<T>& vector) {
+  return reinterpret_cast<uintptr_t>(vector.Data()) % sizeof(T) == 0;
+}
+
 // What a reader of this version understands; others are kNotSupported, by name.
 Result<void> check_features(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* features);
 Result<void> check_shape(const fb::ModelShape* shape);

@@ -44,6 +44,22 @@ inline std::vector<std::byte> pack_container(
   return file;
 }
 
+// Damages a good file as fuzzer bytes say: three bytes each, place (u16) and new value.
+inline std::vector<std::byte> patched(std::vector<std::byte> good, std::span<const uint8_t> patches) {
+  for (; patches.size() >= 3; patches = patches.subspan(3)) {
+    const size_t place = size_t{patches[0]} + size_t{patches[1]} * 256;
+    good[place % good.size()] = static_cast<std::byte>(patches[2]);
+  }
+  return good;
+}
+
+// Reads every byte, for sanitizers to watch.
+inline void touch(std::span<const std::byte> bytes) {
+  unsigned sum = 0;
+  for (const std::byte byte : bytes) sum += std::to_integer<unsigned>(byte);
+  asm volatile("" : : "r"(sum));
+}
+
 class SampleHef {
  public:
   static constexpr uint32_t kWidth = 32, kHeads = 2, kKvHeads = 1, kHeadWidth = 16, kFfn = 32, kVocabulary = 40;
