@@ -96,9 +96,9 @@ Result<void> take_template_files(const std::string& directory, TextBundle& bundl
 }
 
 Result<bool> begins_with_bos(const TextBundle& bundle) {
-  TRY_ASSIGN(const Tokenizer tokenizer, Tokenizer::create(bundle.tokenizer_json));
   const auto bos = bundle.special_tokens.find("bos_token");
   if (bos == bundle.special_tokens.end()) return false;
+  TRY_ASSIGN(const Tokenizer tokenizer, Tokenizer::create(bundle.tokenizer_json));
   TRY_ASSIGN(const auto ids, tokenizer.encode("", {.add_special_tokens = true}));
   return !ids.empty() && tokenizer.token_to_id(bos->second) == ids.front();
 }
