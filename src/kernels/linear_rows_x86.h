@@ -20,6 +20,13 @@ struct LinearOutput {
   bool add_to_output;
 };
 
+// What is the same for all rows of a call.
+struct PanelJob {
+  size_t tokens, inputs;
+  const uint8_t* input;  // [T, K]
+  LinearOutput to;
+};
+
 static inline __m256 finish_row_sums(__m256i sums, __m256i offset, __m256 scale) {
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, offset)), scale);
 }

@@ -4,8 +4,9 @@
 
 #if defined(HOTARU_EMULATE_ISA)
 #include "kernels/emulation/x86.h"
-#define HOTARU_IN_ORDER(sum)
+#define HOTARU_IN_ORDER(sum) static_cast<void>(sum)
 #define HOTARU_UNROLL(count)
+#define HOTARU_RELOAD(pointer) static_cast<void>(pointer)
 #else
 // GCC 12 takes its own _mm512_undefined_*() for a use of an uninitialised variable.
 #pragma GCC diagnostic push
@@ -18,6 +19,8 @@
 // Keeps the additions into a vector accumulator in the order written. Without it GCC 12 reassociates integer sums into
 // trees whose leaves all live at once, and spills them: three times slower. Costs no instruction.
 #define HOTARU_IN_ORDER(sum) asm("" : "+v"(sum))
+// Makes the compiler load again what it has loaded through the same address before, when keeping it would spill.
+#define HOTARU_RELOAD(pointer) asm("" : "+r"(pointer))
 // Before a loop over an array of accumulators: unrolled, the array becomes registers. (Emulated, it would only cost
 // minutes of compiling.)
 #define HOTARU_PRAGMA(text) _Pragma(#text)

@@ -20,6 +20,10 @@ static inline simde__m512 _mm512_cvtepi32_ps(simde__m512i a) {
   return simde_mm512_insertf32x8(simde_mm512_castps256_ps512(simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(a))),
                                  simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(a, 1)), 1);
 }
+static inline simde__m512i _mm512_cvtepu8_epi32(simde__m128i a) {
+  return simde_mm512_inserti64x4(simde_mm512_castsi256_si512(simde_mm256_cvtepu8_epi32(a)),
+                                 simde_mm256_cvtepu8_epi32(simde_mm_bsrli_si128(a, 8)), 1);
+}
 static inline simde__m512i _mm512_cvtps_epi32(simde__m512 a) {
   const simde__m512i bits = simde_mm512_castps_si512(a);
   const simde__m256 low = simde_mm256_castsi256_ps(simde_mm512_castsi512_si256(bits));
@@ -73,18 +77,3 @@ static inline void _tile_dpbusd(int sums, int left, int right) {
 static inline void _tile_dpbuud(int sums, int left, int right) {
   emulated_tile_product<uint8_t, uint8_t>(sums, left, right);
 }
-
-namespace emulated {
-
-// Zero extension of 16 bytes to 16 int32.
-static inline __m512i cvtepu8_epi32(__m128i bytes) {
-  alignas(16) unsigned char in[16];
-  alignas(64) int out[16];
-  _mm_store_si128(reinterpret_cast<__m128i*>(in), bytes);
-  for (int i = 0; i < 16; i++) out[i] = in[i];
-  return _mm512_load_si512(out);
-}
-
-}  // namespace emulated
-
-#define _mm512_cvtepu8_epi32(bytes) ::emulated::cvtepu8_epi32(bytes)

@@ -34,6 +34,7 @@ void stream_blocks(const Stream& stream, size_t first_token, const size_t (&bloc
       for (size_t line = 0; line < kGroupBytes; line += 64) {
         _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T1);
       }
+      if constexpr (kTokens > 2) HOTARU_RELOAD(u);
       __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
       HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
@@ -60,13 +61,13 @@ void stream_blocks(const Stream& stream, size_t first_token, const size_t (&bloc
       }
     }
   }
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) {
-    HOTARU_UNROLL(4)
-    for (size_t t = 0; t < kTokens; t++) {
-      store_16_rows(stream.job.to, first_token + t, block[s] * kRowsPerBlock, sums[s][t]);
-    }
+  __m512i done[kTokens][kStreams];
+  HOTARU_UNROLL(4)
+  for (size_t t = 0; t < kTokens; t++) {
+    HOTARU_UNROLL(2)
+    for (size_t s = 0; s < kStreams; s++) done[t][s] = sums[s][t];
   }
+  store_blocks_512<kTokens, kStreams>(stream.job.to, first_token, block, done);
 }
 
 template <int kStreams>
@@ -95,11 +96,12 @@ void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, 
   for (; block + 2 <= blocks.end; block += 2) {
     const uint8_t* packed = weight + block * block_bytes;
     fold_multipliers(packed, 2 * groups, panel);
-    panel_all_tokens_512<2>(job, block, {panel, panel + panel_bytes}, packed + 2 * block_bytes, 2 * block_bytes);
+    panel_all_tokens_512<2>(job, {block, block + 1}, {panel, panel + panel_bytes}, packed + 2 * block_bytes,
+                            2 * block_bytes);
   }
   if (block < blocks.end) {
     fold_multipliers(weight + block * block_bytes, groups, panel);
-    panel_all_tokens_512<1>(job, block, {panel}, nullptr, 0);
+    panel_all_tokens_512<1>(job, {block}, {panel}, nullptr, 0);
   }
 }
 

@@ -26,13 +26,13 @@ void stream_blocks(const PanelJob& job, const int8_t* weight, size_t first_token
       }
     }
   }
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) {
-    HOTARU_UNROLL(4)
-    for (size_t t = 0; t < kTokens; t++) {
-      store_16_rows(job.to, first_token + t, block[s] * kRowsPerBlock, sums[s][t]);
-    }
+  __m512i done[kTokens][kStreams];
+  HOTARU_UNROLL(4)
+  for (size_t t = 0; t < kTokens; t++) {
+    HOTARU_UNROLL(2)
+    for (size_t s = 0; s < kStreams; s++) done[t][s] = sums[s][t];
   }
+  store_blocks_512<kTokens, kStreams>(job.to, first_token, block, done);
 }
 
 template <int kStreams>
@@ -58,9 +58,10 @@ void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
   size_t block = blocks.begin;
   for (; block + 2 <= blocks.end; block += 2) {
     const int8_t* panel = weight + block * block_bytes;
-    panel_all_tokens_512<2>(job, block, {panel, panel + block_bytes}, panel + 2 * block_bytes, 2 * block_bytes);
+    panel_all_tokens_512<2>(job, {block, block + 1}, {panel, panel + block_bytes}, panel + 2 * block_bytes,
+                            2 * block_bytes);
   }
-  if (block < blocks.end) panel_all_tokens_512<1>(job, block, {weight + block * block_bytes}, nullptr, 0);
+  if (block < blocks.end) panel_all_tokens_512<1>(job, {block}, {weight + block * block_bytes}, nullptr, 0);
 }
 
 }  // namespace
