@@ -3,33 +3,16 @@
 #include <optional>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "compiler/har_model.h"
 #include "compiler/pipeline.h"
+#include "compiler/source_hash.h"
 #include "compiler/text_sections.h"
 #include "format/container_writer.h"
 #include "model/checkpoint.h"
 
 namespace hotaru {
 namespace {
-
-// Of the weights' files in order of their names, then config.json: the same model under any directory name.
-Result<std::string> source_hash(const Checkpoint& checkpoint) {
-  Sha256 hash;
-  for (const auto bytes : checkpoint.tensors.file_bytes()) hash.update(bytes);
-  TRY_ASSIGN(const std::string config, read_text_file(checkpoint.directory + "/config.json"));
-  hash.update(std::as_bytes(std::span(config)));
-  return hash.finish_hex();
-}
-
-uint64_t parameter_count(const Graph& graph) {
-  uint64_t count = 0;
-  for (const Parameter& parameter : graph.parameters) {
-    if (!parameter.source.empty()) count += static_cast<uint64_t>(parameter.rows * parameter.columns);
-  }
-  return count;
-}
 
 fb::GenerationDefaultsT generation_table(const GenerationConfig& config) {
   constexpr double kSilent = std::numeric_limits<double>::quiet_NaN();

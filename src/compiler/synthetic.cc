@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "compiler/compile.h"
+#include "compiler/source_hash.h"
 #include "compiler/synthetic_tensors.h"
 #include "model/checkpoint.h"
 
@@ -112,10 +113,7 @@ Result<void> write_synthetic_hef(const std::string& config_path, const Synthetic
   TRY_ASSIGN(const Json json, parse_json(text, config_path));
   TRY_ASSIGN(const ModelConfig config, parse_model_config(json, config_path));
   TRY_ASSIGN(Graph graph, build_graph(config, model_name(config_path)));
-  uint64_t parameters = 0;
-  for (const Parameter& parameter : graph.parameters) {
-    parameters += static_cast<uint64_t>(parameter.rows * parameter.columns);
-  }
+  const uint64_t parameters = parameter_count(graph);
   OptimisedModel model = SyntheticModel(std::move(graph), options.seed).build(options.producer);
   model.identity.parameters = parameters;
   TRY(write_hef(model, options.context_tokens, nullptr, output));
