@@ -12,9 +12,9 @@
 namespace hotaru {
 
 struct SegmentOptions {
-  int64_t segment_tokens = 2048;  // that the model sees, BOS included
-  int64_t limit_segments = 0;     // 0: all
-  std::optional<int32_t> bos_id;  // in front of every segment
+  int64_t segment_tokens = 2048;       // that the model sees, BOS included
+  int64_t limit_segments = 0;          // 0: all
+  std::optional<int32_t> bos_id = {};  // in front of every segment
 };
 
 class Segments {
