@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "base/thread_pool.h"
-#include "tensor/random.h"
 
 namespace hotaru {
 namespace {
