@@ -25,4 +25,10 @@
 // minutes of compiling.)
 #define HOTARU_PRAGMA(text) _Pragma(#text)
 #define HOTARU_UNROLL(count) HOTARU_PRAGMA(GCC unroll count)
+#if defined(__AMX_TILE__) && !defined(__clang__)
+// GCC 12's own does not say that it reads memory: stores before it could be moved behind it.
+#undef _tile_loadd
+#define _tile_loadd(tile, base, stride) \
+  asm volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"((const void*)(base)), "r"((long)(stride)) : "memory")
+#endif
 #endif
