@@ -73,10 +73,27 @@ void test_extremes(void (*ref)(const typename Problem::Args&, Slice)) {
   }
 }
 
+// More tokens and inputs than a kernel takes at once: 230 and 129 are several blocks with a rest, 1312 and 2080 inputs
+// several panels with half a tile left.
+template <typename Problem>
+void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
+  for (const auto& kernel : tested_kernels<typename Problem::Args>()) {
+    if (!kernel.emulated) prepare_thread(kernel.isa);
+    compare_with_ref<Problem>(kernel, ref, {230, 96, 37, true, true, Fill::kRandom}, 1);
+    compare_with_ref<Problem>(kernel, ref, {225, 64, 16, false, true, Fill::kRandom}, 1);
+    compare_with_ref<Problem>(kernel, ref, {40, 2080, 40, true, false, Fill::kRandom}, 2);
+    compare_with_ref<Problem>(kernel, ref, {129, 1312, 20, true, true, Fill::kRandom}, 1);
+    if (!kernel.emulated) release_thread(kernel.isa);
+  }
+}
+
 TEST(Linear, Int4KernelsEqualRef) { test_op<LinearInt4Problem>(linear_int4_ref); }
 TEST(Linear, Int8KernelsEqualRef) { test_op<LinearInt8Problem>(linear_int8_ref); }
 TEST(Linear, Int4ExtremesEqualRef) { test_extremes<LinearInt4Problem>(linear_int4_ref); }
 TEST(Linear, Int8ExtremesEqualRef) { test_extremes<LinearInt8Problem>(linear_int8_ref); }
+
+TEST(Linear, Int4LargeShapesEqualRef) { test_large<LinearInt4Problem>(linear_int4_ref); }
+TEST(Linear, Int8LargeShapesEqualRef) { test_large<LinearInt8Problem>(linear_int8_ref); }
 
 TEST(Linear, RefIsTheFormula) {
   const int8_t codes[64] = {-8, 7, 3};     // [2 rows, 32]

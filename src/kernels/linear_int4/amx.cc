@@ -37,8 +37,8 @@ class FoldedPanels {
   void fold(size_t end) {
     const size_t last = panel_.blocks * groups_;
     for (; done_ < end && done_ < last; done_++) {
-      const size_t b = done_ / groups_;
-      const size_t g = done_ % groups_;
+      const size_t b = done_ < groups_ ? 0 : 1;
+      const size_t g = done_ - b * groups_;
       const size_t group = (panel_.first_block + b) * all_groups_ + panel_.first_input / kGroupInputs + g;
       const uint8_t* packed = weight_ + group * kGroupBytes;
       for (size_t line = 0; line < kGroupBytes; line += 64) {
