@@ -47,7 +47,8 @@ void ids(std::string_view input) {
   std::string text;
   for (const int32_t id : list) text += *detokenizer.push(id);
   text += *detokenizer.finish();
-  CHECK_EQ(text, *tokenizer.decode(list));
+  const std::string whole = *tokenizer.decode(list);
+  CHECK_EQ(text, whole);
 }
 
 // Lines are stop strings but the last, which is the text: how it is cut must not matter.

@@ -169,6 +169,14 @@ TEST(Tokenizer, PaddingTruncationAndDropoutAreIgnored) {
   EXPECT_EQ(*Tokenizer::create(json.dump())->encode(text), expected);
 }
 
+TEST(Tokenizer, IdsOutsideTheVocabularyAreAnError) {
+  Json json = read_json(kTokenizers + "/llama2_style.json");
+  json["post_processor"]["special_tokens"]["<s>"]["ids"] = {70000};
+  const Tokenizer tokenizer = *Tokenizer::create(json.dump());
+  EXPECT_TRUE(tokenizer.encode("text"));
+  EXPECT_THAT(tokenizer.encode("text", {.add_special_tokens = true}).error().message, testing::HasSubstr("70000"));
+}
+
 TEST(Tokenizer, DamagedFilesNeverCrash) {
   const std::string whole = *read_text_file(kTokenizers + "/llama2_style.json");
   std::mt19937 random(5);

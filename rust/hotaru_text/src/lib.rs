@@ -25,3 +25,10 @@ pub type Result<T> = std::result::Result<T, Failure>;
 pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T> {
     Err(Failure::Invalid(message.into()))
 }
+
+/// The C header promises that handles may be shared between threads.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Tokenizer>();
+    is_shared::<ChatTemplate>();
+};

@@ -83,9 +83,13 @@ impl Tokenizer {
         } else {
             self.inner.encode_fast(text, options.add_special_tokens)
         };
-        match encoded {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => invalid(format!("cannot tokenise: {error}")),
+        let encoding = encoded.map_err(|error| Failure::Invalid(format!("cannot tokenise: {error}")))?;
+        // A post-processor names its ids itself; a caller indexes tables with them.
+        match encoding.get_ids().iter().find(|id| **id >= self.vocabulary_size) {
+            None => Ok(encoding.get_ids().to_vec()),
+            Some(id) => {
+                invalid(format!("tokenizer.json: the post-processor adds id {id}, which has no token"))
+            }
         }
     }
 
