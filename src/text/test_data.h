@@ -16,6 +16,10 @@
 #include "text/text_bundle.h"
 #include "text/tokenizer.h"
 
+#ifndef HOTARU_SOURCE_DIR  // Defined for test programs; not for the check that headers compile alone.
+#define HOTARU_SOURCE_DIR "."
+#endif
+
 namespace hotaru::test_data {
 
 inline const std::string kSource = HOTARU_SOURCE_DIR;

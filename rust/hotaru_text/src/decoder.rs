@@ -247,3 +247,49 @@ impl Stream {
         rest.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EncodeOptions;
+
+    fn load(name: &str) -> Tokenizer {
+        let path = format!("{}/../../tests/data/tokenizers/{name}", env!("CARGO_MANIFEST_DIR"));
+        Tokenizer::from_json(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn equals_hugging_face_for_valid_text() {
+        for name in ["llama2_style.json", "metaspace_style.json"] {
+            let tokenizer = load(name);
+            for text in
+                ["", " ", "  two", "Hello <s> world</s>", "日本語 🙂 e\u{301}", "tab\tline\n", "▁under"]
+            {
+                let ids = tokenizer.encode(text, EncodeOptions::default()).unwrap();
+                for skip in [false, true] {
+                    assert_eq!(
+                        tokenizer.decode(&ids, skip),
+                        tokenizer.reference().decode(&ids, skip).unwrap()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn byte_alphabet_covers_every_byte_once() {
+        let mut bytes: Vec<u8> = ('\0'..='\u{200}').filter_map(alphabet_byte).collect();
+        bytes.sort_unstable();
+        assert_eq!(bytes, (0..=255).collect::<Vec<u8>>());
+        assert_eq!(
+            ['Ġ', 'Ċ', 'a', 'Ń'].map(alphabet_byte),
+            [Some(b' '), Some(b'\n'), Some(b'a'), Some(0xAD)]
+        );
+    }
+
+    #[test]
+    fn fallback_bytes() {
+        let tokens = ["<0x0A>", "<0xff>", "<0x+1>", "<0x1>", "<s>"].map(fallback_byte);
+        assert_eq!(tokens, [Some(10), Some(255), None, None, None]);
+    }
+}
