@@ -1,6 +1,7 @@
 #include "cli/chat.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "base/log.h"
 #include "cli/interrupt.h"
@@ -100,12 +101,14 @@ void Chat::reply_to(const std::string& message) {
   const auto on_text = [this](std::string_view piece) { return output_.write(piece); };
   const Result<Reply> reply = conversation_.send(message, *options, settings_.stop, on_text);
   output_.write("\n\n");
-  if (!reply) return complain(reply.error());
-  if (reply->status == ReplyStatus::kContextFull) {
+  const bool is_full = reply ? reply->status == ReplyStatus::kContextFull : reply.error().kind == ErrorKind::kNoMemory;
+  if (!reply) complain(reply.error());
+  if (is_full) {
     say(fmt::format("(the context of {} tokens is full: /clear begins a new conversation)\n",
                     model_->device().info().context_tokens));
   }
-  if (settings_.verbose) say(verbose_text(*reply, *model_));
+  if (!reply) return;
+  if (settings_.verbose) say(verbose_text(*reply, std::exchange(unreported_load_seconds_, 0.0)));
 }
 
 Chat::Next Chat::command(const std::string& line) {

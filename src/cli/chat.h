@@ -25,7 +25,10 @@ class Chat {
 
  private:
   Chat(const LanguageModel& model, RunSettings settings, Conversation conversation)
-      : model_(&model), settings_(std::move(settings)), conversation_(std::move(conversation)) {}
+      : model_(&model),
+        settings_(std::move(settings)),
+        conversation_(std::move(conversation)),
+        unreported_load_seconds_(model.load_seconds()) {}
   void reply_to(const std::string& message);
   Next command(const std::string& line);
   void set(const std::string& arguments);
@@ -35,6 +38,7 @@ class Chat {
   RunSettings settings_;
   Conversation conversation_;
   TextOutput output_;
+  double unreported_load_seconds_;
 };
 
 }  // namespace hotaru::cli

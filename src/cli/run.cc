@@ -91,7 +91,7 @@ Result<void> answer_once(const LanguageModel& model, const RunOptions& options) 
   const bool streams = !options.global.json;
   const auto on_text = [&](std::string_view piece) { return !streams || output.write(piece); };
   Result<Reply> reply = generate(context, generation, text ? &*text : nullptr, on_text);
-  if (streams) output.write("\n");
+  if (output.has_text()) output.write("\n");
   if (!reply) return std::move(reply).error();
   const Answer answer{prompt_ids, generation, *std::move(reply)};
   if (!streams) output.write(json_text(answer, model));
@@ -100,7 +100,7 @@ Result<void> answer_once(const LanguageModel& model, const RunOptions& options) 
     log_warning(fmt::format("the reply ends because the context of {} tokens is full", context.capacity_tokens()));
   }
   if (streams && settings.hash_logits) std::fprintf(stderr, "logits_sha256 %s\n", answer.reply.logits_sha256.c_str());
-  if (settings.verbose) std::fputs(verbose_text(answer.reply, model).c_str(), stderr);
+  if (settings.verbose) std::fputs(verbose_text(answer.reply, model.load_seconds()).c_str(), stderr);
   TRY(output.status());
   if (InterruptScope::interrupted()) return make_error(ErrorKind::kAborted, "interrupted");
   return {};

@@ -18,7 +18,7 @@ struct Parameter {
   std::string_view name;
   Target target;
 };
-const Parameter kParameters[] = {
+constexpr Parameter kParameters[] = {
     {"temperature", &SamplingChoice::temperature},
     {"top_p", &SamplingChoice::top_p},
     {"top_k", &SamplingChoice::top_k},
@@ -118,7 +118,7 @@ Result<LogitBias> parse_logit_bias(const std::string& text) {
   return invalid("got '{}', want ID=BIAS as in 42=-1.5 or 42=-inf", text);
 }
 
-std::string verbose_text(const Reply& reply, const LanguageModel& model) {
+std::string verbose_text(const Reply& reply, double load_seconds) {
   const double prefill = reply.timing.prefill_seconds;
   const double decode = reply.timing.decode_seconds;
   const int generated = static_cast<int>(reply.token_ids.size());
@@ -127,8 +127,8 @@ std::string verbose_text(const Reply& reply, const LanguageModel& model) {
     text += fmt::format("{:<22}{}\n", name, value);
   };
   const double first = std::max(prefill, reply.timing.first_token_seconds);
-  line("total duration:", duration_text(model.load_seconds() + first + decode));
-  line("load duration:", duration_text(model.load_seconds()));
+  line("total duration:", duration_text(load_seconds + first + decode));
+  if (load_seconds > 0.0) line("load duration:", duration_text(load_seconds));
   line("time to first token:", duration_text(reply.timing.first_token_seconds));
   line("prompt eval count:", fmt::format("{} token(s)", reply.prefilled_tokens));
   line("prompt eval duration:", duration_text(prefill));

@@ -32,7 +32,7 @@ std::string parameters_text(const RunSettings& settings, const LanguageModel& mo
 // "ID=BIAS": the number is added to the logit of that token; -inf forbids it.
 Result<LogitBias> parse_logit_bias(const std::string& text);
 
-// Timings as Ollama prints them.
-std::string verbose_text(const Reply& reply, const LanguageModel& model);
+// Timings as Ollama prints them. load_seconds: 0 when the model was there already.
+std::string verbose_text(const Reply& reply, double load_seconds);
 
 }  // namespace hotaru::cli

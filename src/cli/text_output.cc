@@ -8,6 +8,7 @@ namespace hotaru::cli {
 
 bool TextOutput::write(std::string_view text) {
   if (!is_open()) return false;
+  has_text_ = has_text_ || !text.empty();
   const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
   if (!written) error_number_ = errno != 0 ? errno : EIO;
   return written;
