@@ -12,23 +12,21 @@ namespace {
 
 // requantise_clamp's constants.
 struct Requantise256 {
-  __m256 inverse_scale;
-  __m256 zero_point;
-  __m256 low;
-  __m256 high;
+  float inverse_scale;
+  float zero_point;
+  float low;
+  float high;
 };
 
 inline Requantise256 requantise_u8_256(float inverse_scale, float zero_point) {
-  return {_mm256_set1_ps(inverse_scale), _mm256_set1_ps(zero_point), _mm256_setzero_ps(), _mm256_set1_ps(255.0F)};
+  return {inverse_scale, zero_point, 0.0F, 255.0F};
 }
-inline Requantise256 requantise_s8_256(float inverse_scale) {
-  return {_mm256_set1_ps(inverse_scale), _mm256_setzero_ps(), _mm256_set1_ps(-127.0F), _mm256_set1_ps(127.0F)};
-}
+inline Requantise256 requantise_s8_256(float inverse_scale) { return {inverse_scale, 0.0F, -127.0F, 127.0F}; }
 
 // The code of 8 floats, as int32.
 inline __m256i requantise_8(__m256 x, const Requantise256& to) {
-  __m256 t = _mm256_add_ps(_mm256_mul_ps(x, to.inverse_scale), to.zero_point);
-  t = _mm256_min_ps(_mm256_max_ps(t, to.low), to.high);
+  __m256 t = _mm256_add_ps(_mm256_mul_ps(x, _mm256_set1_ps(to.inverse_scale)), _mm256_set1_ps(to.zero_point));
+  t = _mm256_min_ps(_mm256_max_ps(t, _mm256_set1_ps(to.low)), _mm256_set1_ps(to.high));
   return _mm256_cvtps_epi32(t);
 }
 

@@ -9,19 +9,9 @@
 namespace hotaru {
 namespace {
 
-// requantise_clamp's constants.
-struct Requantise512 {
-  __m512 inverse_scale;
-  __m512 zero_point;
-};
-
-inline Requantise512 requantise_u8_512(float inverse_scale, float zero_point) {
-  return {_mm512_set1_ps(inverse_scale), _mm512_set1_ps(zero_point)};
-}
-
 // The u8 code of 16 floats, as int32.
-inline __m512i requantise_16(__m512 x, const Requantise512& to) {
-  __m512 t = _mm512_add_ps(_mm512_mul_ps(x, to.inverse_scale), to.zero_point);
+inline __m512i requantise_16(__m512 x, float inverse_scale, float zero_point) {
+  __m512 t = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(inverse_scale)), _mm512_set1_ps(zero_point));
   t = _mm512_min_ps(_mm512_max_ps(t, _mm512_setzero_ps()), _mm512_set1_ps(255.0F));
   return _mm512_cvtps_epi32(t);
 }

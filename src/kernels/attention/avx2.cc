@@ -36,7 +36,7 @@ inline __m256i broadcast_pair(const int16_t* at) {
 template <int R, bool kSigned, bool kAccumulate>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (int r = 0; r < R; r++) {
     const int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
     sum[r][0] = kAccumulate ? load_256(out) : _mm256_setzero_si256();
@@ -50,7 +50,7 @@ inline void multiply(const Product& product) {
     const __m256i even1 = even_bytes<kSigned>(b1);
     const __m256i odd0 = odd_bytes<kSigned>(b0);
     const __m256i odd1 = odd_bytes<kSigned>(b1);
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (int r = 0; r < R; r++) {
       const int16_t* left = product.left + static_cast<size_t>(r) * product.left_stride + step * 4;
       const __m256i even = broadcast_pair(left);
@@ -61,7 +61,7 @@ inline void multiply(const Product& product) {
       sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(odd1, odd));
     }
   }
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (int r = 0; r < R; r++) {
     int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
     store_256(out, sum[r][0]);

@@ -17,18 +17,18 @@ struct Sums {
 
 template <int R, int N>
 inline void clear(Sums<R, N>& sums) {
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (int n = 0; n < N; n++) sums.at[r][n] = _mm512_setzero_si512();
   }
 }
 
 template <int R, int N>
 inline void store(const Sums<R, N>& sums, int32_t* out, size_t stride) {
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (int n = 0; n < N; n++) store_512(out + static_cast<size_t>(r) * stride + n * 16, sums.at[r][n]);
   }
 }
@@ -44,12 +44,12 @@ template <int R, int N, bool kLeftSigned>
 inline void add_step(Sums<R, N>& sums, const std::byte* left, size_t left_stride, const void* packed,
                      size_t block_bytes) {
   __m512i b[N];
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (size_t n = 0; n < N; n++) b[n] = load_512(static_cast<const std::byte*>(packed) + n * block_bytes);
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
     const __m512i a = broadcast_word(left + static_cast<size_t>(r) * left_stride);
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (int n = 0; n < N; n++) {
       sums.at[r][n] =
           kLeftSigned ? _mm512_dpbusd_epi32(sums.at[r][n], b[n], a) : _mm512_dpbusd_epi32(sums.at[r][n], a, b[n]);

@@ -32,7 +32,7 @@ inline __m256i dot(__m256i sum, __m256i packed, __m256i left) {
 template <int R, bool kLeftSigned>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
     const int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
     sum[r][0] = kLeftSigned ? _mm256_setzero_si256() : load_256(out);
@@ -42,14 +42,14 @@ inline void multiply(const Product& product) {
   for (size_t step = 0; step < product.steps; step++) {
     const __m256i b0 = load_256(packed + step * 64);
     const __m256i b1 = load_256(packed + step * 64 + 32);
-#pragma GCC unroll 6
+    HOTARU_UNROLL(6)
     for (int r = 0; r < R; r++) {
       const __m256i a = broadcast_word(product.left + static_cast<size_t>(r) * product.left_stride + step * 4);
       sum[r][0] = dot<kLeftSigned>(sum[r][0], b0, a);
       sum[r][1] = dot<kLeftSigned>(sum[r][1], b1, a);
     }
   }
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
     int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
     store_256(out, sum[r][0]);

@@ -20,11 +20,11 @@ template <int R>
 inline void sums_of_squares(const float* x, size_t count, float* sums) {
   __m256 low[R];
   __m256 high[R];
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (int r = 0; r < R; r++) low[r] = high[r] = _mm256_setzero_ps();
   size_t k = 0;
   for (; k + 16 <= count; k += 16) {
-#pragma GCC unroll 4
+    HOTARU_UNROLL(4)
     for (int r = 0; r < R; r++) {
       const float* at = x + static_cast<size_t>(r) * count + k;
       const __m256 x0 = _mm256_loadu_ps(at);
@@ -33,7 +33,7 @@ inline void sums_of_squares(const float* x, size_t count, float* sums) {
       high[r] = _mm256_fmadd_ps(x1, x1, high[r]);
     }
   }
-#pragma GCC unroll 4
+  HOTARU_UNROLL(4)
   for (int r = 0; r < R; r++) {
     float tail[16] = {};
     for (size_t i = k; i < count; i++) tail[i - k] = x[static_cast<size_t>(r) * count + i];
@@ -78,7 +78,7 @@ inline __m256 exp2_8(__m256 x) {
   const __m256 shifted = _mm256_add_ps(x, shift);
   const __m256 f = _mm256_sub_ps(x, _mm256_sub_ps(shifted, shift));
   __m256 p = _mm256_set1_ps(kExp2Coefficients[6]);
-#pragma GCC unroll 6
+  HOTARU_UNROLL(6)
   for (int i = 5; i >= 0; i--) p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(kExp2Coefficients[i]));
   const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);
   return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
