@@ -47,14 +47,14 @@ TEST(Hef, PoolAndNoChecksumsGiveTheSame) {
   EXPECT_TRUE(HefFile::from_bytes(file, "m.hef", {nullptr, false}).ok());
 }
 
-TEST(Hef, EveryFlippedBitIsRefused) {
+// One bit of every byte; container_test.cc tries all bits of a smaller file.
+TEST(Hef, AFlippedBitInAnyByteIsRefused) {
   auto file = SampleHef().pack();
   for (size_t i = 0; i < file.size(); i++) {
-    for (int bit = 0; bit < 8; bit++) {
-      file[i] ^= static_cast<std::byte>(1 << bit);
-      ASSERT_FALSE(HefFile::from_bytes(file, "m.hef").ok()) << "byte " << i << " bit " << bit;
-      file[i] ^= static_cast<std::byte>(1 << bit);
-    }
+    const auto bit = static_cast<std::byte>(1U << (i % 8));
+    file[i] ^= bit;
+    ASSERT_FALSE(HefFile::from_bytes(file, "m.hef").ok()) << "byte " << i;
+    file[i] ^= bit;
   }
 }
 
