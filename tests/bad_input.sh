@@ -56,8 +56,8 @@ with open(path, "r+b") as f:
 PY
 }
 
-"$hotaru" optimize models/demo -o "$work/good.har" --recipe rtn --quiet
-"$hotaru" compile "$work/good.har" -o "$work/good.hef" --quiet
+"$hotaru" optimize models/demo -o "$work/good.har" --recipe rtn --quiet >"$work/log"
+"$hotaru" compile "$work/good.har" -o "$work/good.hef" --quiet >"$work/log"
 
 status=0
 for seed in $(seq "$damages"); do

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The demo model's tokens and the hash of all its logits: one golden, whatever the instruction set, the number of threads, the
-# prefill chunk or the run of the compiler. `golden.sh --update` writes the golden anew.
+# One HEF plays the same tokens and logits everywhere: tests/data/hef/demo-v1.hef (the demo model, compiled once and kept, so that
+# this also shows that files of format 1 stay playable) against one golden, over instruction sets, threads and prefill chunks.
+# And the compiler gives the same bytes for any number of threads. `golden.sh --update` writes the golden anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hotaru=${HOTARU:-build/release/hotaru}
 golden=tests/golden/demo_tokens.json
+hef=tests/data/hef/demo-v1.hef
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
@@ -14,8 +16,8 @@ report() {  # report STATUS NAME
 }
 
 for run in 1 2; do
-  "$hotaru" optimize models/demo -o "$work/$run.har" --recipe rtn --threads $run --quiet
-  "$hotaru" compile "$work/$run.har" -o "$work/$run.hef" --threads $run --quiet
+  "$hotaru" optimize models/demo -o "$work/$run.har" --recipe rtn --threads $run --quiet >"$work/log"
+  "$hotaru" compile "$work/$run.har" -o "$work/$run.hef" --threads $run --quiet >"$work/log"
 done
 status=0; cmp "$work/1.har" "$work/2.har" || status=1
 report $status "optimize gives the same bytes with 1 and 2 threads"
@@ -28,9 +30,9 @@ answers() {  # answers OPTION... -> one JSON line: token ids and hash of each re
   local request
   for request in greedy sampled long; do
     case $request in
-      greedy) "$hotaru" run "$work/1.hef" "Tell me a story." --temperature 0 -n 48 --json --hash-logits --quiet "$@" ;;
-      sampled) "$hotaru" run "$work/1.hef" "Tell me a story." --seed 7 -n 48 --json --hash-logits --quiet "$@" ;;
-      long) "$hotaru" run "$work/1.hef" "$long_prompt" --seed 1 -n 16 --json --hash-logits --quiet "$@" ;;
+      greedy) "$hotaru" run "$hef" "Tell me a story." --temperature 0 -n 48 --json --hash-logits --quiet "$@" ;;
+      sampled) "$hotaru" run "$hef" "Tell me a story." --seed 7 -n 48 --json --hash-logits --quiet "$@" ;;
+      long) "$hotaru" run "$hef" "$long_prompt" --seed 1 -n 16 --json --hash-logits --quiet "$@" ;;
     esac
   done | python3 -c 'import json, sys
 print(json.dumps([{k: json.loads(line)[k] for k in ("token_ids", "logits_sha256")} for line in sys.stdin]))'
