@@ -53,8 +53,8 @@ QuantisedMatrix quantise_matrix_int4(const MatrixView& matrix, std::span<const f
       for (size_t k = 0; k < inputs; k++) result.row_sum[n] += row.codes[k] * row.multipliers[k / kGroupInputs];
     }
     const Slice::Range blocks = slice.range(padded_rows(matrix.rows) / kRowsPerBlock);
-    pack_int4_rows(codes.codes.data(), codes.multipliers.data(), matrix.rows, inputs, blocks.begin, blocks.end,
-                   result.packed.data());
+    pack_int4_blocks({codes.codes.data(), codes.multipliers.data(), matrix.rows, inputs}, blocks.begin, blocks.end,
+                     result.packed.data());
   });
   result.sqnr_db = sqnr_db(matrix, codes.error);
   return result;

@@ -94,6 +94,11 @@ static inline TileWorkspace tile_workspace(std::byte* workspace) {
   return {reinterpret_cast<int32_t*>(workspace), reinterpret_cast<uint8_t*>(last_row), last_row + kTileBytes};
 }
 
+struct TileJob {
+  PanelJob rows;
+  TileWorkspace workspace;
+};
+
 struct TileSource {
   const uint8_t* base;
   size_t stride;
@@ -101,19 +106,18 @@ struct TileSource {
 
 // Inputs k .. k+63 of 16 tokens. When K is an odd multiple of 32 the last step reaches 32 inputs into the next token,
 // where the weights are zero; the last token has no next, so it comes from a copy.
-static inline TileSource tile_source(const PanelJob& job, const TileWorkspace& workspace, const TokenTile& tile,
-                                     size_t k) {
-  const bool beyond = k + kTileInputs > job.inputs && tile.row + kTileTokens == job.tokens;
-  if (beyond) return {workspace.last_row, kTileInputs};
-  return {job.input + tile.row * job.inputs + k, job.inputs};
+static inline TileSource tile_source(const TileJob& job, const TokenTile& tile, size_t k) {
+  const bool beyond = k + kTileInputs > job.rows.inputs && tile.row + kTileTokens == job.rows.tokens;
+  if (beyond) return {job.workspace.last_row, kTileInputs};
+  return {job.rows.input + tile.row * job.rows.inputs + k, job.rows.inputs};
 }
 
-static inline void copy_last_half_step(const PanelJob& job, const TileWorkspace& workspace) {
-  std::memset(workspace.last_row, 0, kTileBytes);
-  if (job.inputs % kTileInputs == 0) return;
+static inline void copy_last_half_step(const TileJob& job) {
+  std::memset(job.workspace.last_row, 0, kTileBytes);
+  if (job.rows.inputs % kTileInputs == 0) return;
   for (size_t t = 0; t < kTileTokens; t++) {
-    const size_t end = (job.tokens - kTileTokens + t + 1) * job.inputs;
-    std::memcpy(workspace.last_row + t * kTileInputs, job.input + end - kTileInputs / 2, kTileInputs / 2);
+    const size_t end = (job.rows.tokens - kTileTokens + t + 1) * job.rows.inputs;
+    std::memcpy(job.workspace.last_row + t * kTileInputs, job.rows.input + end - kTileInputs / 2, kTileInputs / 2);
   }
 }
 
@@ -160,14 +164,14 @@ static inline void multiply_step(const TileSource (&tokens)[kTiles], const int8_
 
 // One or two tiles of tokens against a panel.
 template <int kTiles, int kBlocks, typename Panels>
-static inline void multiply_panel(const PanelJob& job, const TileWorkspace& workspace, const TilePanel& panel,
-                                  const TokenTile (&tiles)[kTiles], int32_t* sums, Panels& panels) {
+static inline void multiply_panel(const TileJob& job, const TilePanel& panel, const TokenTile (&tiles)[kTiles],
+                                  int32_t* sums, Panels& panels) {
   begin_sums<kTiles, kBlocks>(sums, panel.first_input == 0);
   const int8_t* const weights[kPanelBlocks] = {panels.block(0), panels.block(kBlocks - 1)};
   for (size_t step = 0; step < tile_steps(panel); step++) {
     const size_t k = panel.first_input + step * kTileInputs;
     TileSource tokens[kTiles];
-    for (int i = 0; i < kTiles; i++) tokens[i] = tile_source(job, workspace, tiles[i], k);
+    for (int i = 0; i < kTiles; i++) tokens[i] = tile_source(job, tiles[i], k);
     multiply_step<kTiles, kBlocks>(tokens, weights, step);
     panels.advance();
   }
@@ -175,27 +179,27 @@ static inline void multiply_panel(const PanelJob& job, const TileWorkspace& work
 }
 
 template <int kBlocks, typename Panels>
-static inline void multiply_tokens(const PanelJob& job, const TileWorkspace& workspace, const TilePanel& panel,
-                                   const TokenBlock& tokens, Panels& panels) {
+static inline void multiply_tokens(const TileJob& job, const TilePanel& panel, const TokenBlock& tokens,
+                                   Panels& panels) {
   size_t i = 0;
-  int32_t* sums = workspace.sums;
+  int32_t* sums = job.workspace.sums;
   for (; i + 2 <= tile_count(tokens); i += 2, sums += 4 * 256) {
-    multiply_panel<2, kBlocks>(job, workspace, panel, {tile_at(tokens, i), tile_at(tokens, i + 1)}, sums, panels);
+    multiply_panel<2, kBlocks>(job, panel, {tile_at(tokens, i), tile_at(tokens, i + 1)}, sums, panels);
   }
-  if (i < tile_count(tokens)) multiply_panel<1, kBlocks>(job, workspace, panel, {tile_at(tokens, i)}, sums, panels);
+  if (i < tile_count(tokens)) multiply_panel<1, kBlocks>(job, panel, {tile_at(tokens, i)}, sums, panels);
 }
 
-static inline void store_tokens(const PanelJob& job, const TileWorkspace& workspace, const TilePanel& panel,
-                                const TokenBlock& tokens) {
+static inline void store_tokens(const TileJob& job, const TilePanel& panel, const TokenBlock& tokens) {
   for (size_t i = 0; i < tile_count(tokens); i++) {
     const TokenTile tile = tile_at(tokens, i);
     for (size_t t = tile.first; t < tile.end; t++) {
       for (size_t b = 0; b < panel.blocks; b++) {
-        const int32_t* sums = workspace.sums + ((i * kPanelBlocks + b) * kTileTokens + t - tile.row) * kRowsPerBlock;
+        const int32_t* sums =
+            job.workspace.sums + ((i * kPanelBlocks + b) * kTileTokens + t - tile.row) * kRowsPerBlock;
         const auto* halves = reinterpret_cast<const __m256i*>(sums);
         const size_t n = (panel.first_block + b) * kRowsPerBlock;
-        store_8_rows(job.to, t, n, _mm256_loadu_si256(halves));
-        store_8_rows(job.to, t, n + 8, _mm256_loadu_si256(halves + 1));
+        store_8_rows(job.rows.to, t, n, _mm256_loadu_si256(halves));
+        store_8_rows(job.rows.to, t, n + 8, _mm256_loadu_si256(halves + 1));
       }
     }
   }
@@ -212,12 +216,11 @@ static inline size_t block_tokens(const PanelJob& job) {
 
 // T >= 16.
 template <typename Panels>
-static inline void multiply_tiles(const PanelJob& job, const TilePanels& order, const TileWorkspace& workspace,
-                                  Panels& panels) {
-  copy_last_half_step(job, workspace);
-  const size_t per_block = block_tokens(job);
-  for (size_t begin = 0; begin < job.tokens; begin += per_block) {
-    const TokenBlock tokens = {begin, smaller_of(begin + per_block, job.tokens), job.tokens};
+static inline void multiply_tiles(const TileJob& job, const TilePanels& order, Panels& panels) {
+  copy_last_half_step(job);
+  const size_t per_block = block_tokens(job.rows);
+  for (size_t begin = 0; begin < job.rows.tokens; begin += per_block) {
+    const TokenBlock tokens = {begin, smaller_of(begin + per_block, job.rows.tokens), job.rows.tokens};
     panels.begin(panel_at(order, 0), 1);
     for (size_t p = 0; p < panel_count(order); p++) {
       const TilePanel panel = panel_at(order, p);
@@ -225,11 +228,11 @@ static inline void multiply_tiles(const PanelJob& job, const TilePanels& order, 
       const size_t steps = (tile_count(tokens) + 1) / 2 * tile_steps(panel);
       if (p + 1 < panel_count(order)) panels.begin(panel_at(order, p + 1), steps);
       if (panel.blocks == 2) {
-        multiply_tokens<2>(job, workspace, panel, tokens, panels);
+        multiply_tokens<2>(job, panel, tokens, panels);
       } else {
-        multiply_tokens<1>(job, workspace, panel, tokens, panels);
+        multiply_tokens<1>(job, panel, tokens, panels);
       }
-      if (panel.first_input + panel.inputs == job.inputs) store_tokens(job, workspace, panel, tokens);
+      if (panel.first_input + panel.inputs == job.rows.inputs) store_tokens(job, panel, tokens);
     }
   }
 }

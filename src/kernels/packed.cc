@@ -24,27 +24,26 @@ void pack_group_row(const int8_t* codes, uint8_t multiplier, size_t row, uint8_t
 
 }  // namespace
 
-void pack_int4_rows(const int8_t* codes, const uint8_t* multipliers, size_t rows, size_t inputs, size_t block_begin,
-                    size_t block_end, uint8_t* packed) {
-  CHECK_EQ(inputs % kGroupInputs, size_t{0});
+void pack_int4_blocks(const Int4Codes& matrix, size_t block_begin, size_t block_end, uint8_t* packed) {
+  CHECK_EQ(matrix.inputs % kGroupInputs, size_t{0});
   static constexpr int8_t kZeroCodes[kGroupInputs] = {};
-  const size_t groups = inputs / kGroupInputs;
+  const size_t groups = matrix.inputs / kGroupInputs;
   for (size_t block = block_begin; block < block_end; block++) {
     for (size_t g = 0; g < groups; g++) {
       uint8_t* group = packed + (block * groups + g) * kGroupBytes;
       std::memset(group, 0, kGroupBytes);
       for (size_t r = 0; r < kRowsPerBlock; r++) {
         const size_t row = block * kRowsPerBlock + r;
-        const bool padding = row >= rows;
-        pack_group_row(padding ? kZeroCodes : codes + row * inputs + g * kGroupInputs,
-                       padding ? uint8_t{0} : multipliers[row * groups + g], r, group);
+        const bool padding = row >= matrix.rows;
+        pack_group_row(padding ? kZeroCodes : matrix.codes + row * matrix.inputs + g * kGroupInputs,
+                       padding ? uint8_t{0} : matrix.multipliers[row * groups + g], r, group);
       }
     }
   }
 }
 
 void pack_int4(const int8_t* codes, const uint8_t* multipliers, size_t rows, size_t inputs, uint8_t* packed) {
-  pack_int4_rows(codes, multipliers, rows, inputs, 0, padded_rows(rows) / kRowsPerBlock, packed);
+  pack_int4_blocks({codes, multipliers, rows, inputs}, 0, padded_rows(rows) / kRowsPerBlock, packed);
 }
 
 void pack_int8(const int8_t* codes, size_t rows, size_t inputs, int8_t* packed) {

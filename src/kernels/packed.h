@@ -62,9 +62,13 @@ constexpr size_t value_page_index(size_t key, size_t channel) { return packed_in
 // <= 15.
 void pack_int4(const int8_t* codes, const uint8_t* multipliers, size_t rows, size_t inputs, uint8_t* packed);
 void pack_int8(const int8_t* codes, size_t rows, size_t inputs, int8_t* packed);
-// Packs only the rows [row_begin, row_end) (multiples of 16, or the end) into their place: for packing in parallel.
-void pack_int4_rows(const int8_t* codes, const uint8_t* multipliers, size_t rows, size_t inputs, size_t block_begin,
-                    size_t block_end, uint8_t* packed);
+// Packs only the blocks [block_begin, block_end) into their place in `packed`: for packing in parallel.
+struct Int4Codes {
+  const int8_t* codes;
+  const uint8_t* multipliers;
+  size_t rows, inputs;
+};
+void pack_int4_blocks(const Int4Codes& matrix, size_t block_begin, size_t block_end, uint8_t* packed);
 // The way back (inspection, tests).
 void unpack_int4(const uint8_t* packed, size_t rows, size_t inputs, int8_t* codes, uint8_t* multipliers);
 

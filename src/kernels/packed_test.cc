@@ -42,14 +42,14 @@ TEST(Packed, Int4Order) {
   EXPECT_EQ(packed[group + 256 + 1], 9);
 }
 
-TEST(Packed, RowsPackInParts) {
+TEST(Packed, BlocksPackInParts) {
   std::vector<int8_t> codes(40 * 32);
   for (size_t i = 0; i < codes.size(); i++) codes[i] = static_cast<int8_t>(static_cast<int>(i % 16) - 8);
   const std::vector<uint8_t> multipliers(40, 3);
   std::vector<uint8_t> whole(packed_int4_bytes(40, 32)), parts(whole.size());
   pack_int4(codes.data(), multipliers.data(), 40, 32, whole.data());
-  pack_int4_rows(codes.data(), multipliers.data(), 40, 32, 1, 3, parts.data());
-  pack_int4_rows(codes.data(), multipliers.data(), 40, 32, 0, 1, parts.data());
+  pack_int4_blocks({codes.data(), multipliers.data(), 40, 32}, 1, 3, parts.data());
+  pack_int4_blocks({codes.data(), multipliers.data(), 40, 32}, 0, 1, parts.data());
   EXPECT_EQ(parts, whole);
 }
 

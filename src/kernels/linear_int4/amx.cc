@@ -74,11 +74,11 @@ void linear_int4_amx(const LinearInt4Args& args, Slice slice) {
   }
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
   if (blocks.begin == blocks.end) return;
-  const PanelJob job = {
-      tokens, inputs, args.input, {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output}};
-  const TileWorkspace workspace = tile_workspace(args.workspace);
-  FoldedPanels panels(args.weight, inputs, workspace.free);
-  multiply_tiles(job, tile_panels(blocks, inputs), workspace, panels);
+  const TileJob job = {
+      {tokens, inputs, args.input, {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output}},
+      tile_workspace(args.workspace)};
+  FoldedPanels panels(args.weight, inputs, job.workspace.free);
+  multiply_tiles(job, tile_panels(blocks, inputs), panels);
 }
 
 }  // namespace hotaru

@@ -68,10 +68,10 @@ void linear_int8_amx(const LinearInt8Args& args, Slice slice) {
   }
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
   if (blocks.begin == blocks.end) return;
-  const PanelJob job = {tokens, inputs, args.input, {outputs, args.offset, args.scale, nullptr, args.output, false}};
-  const TileWorkspace workspace = tile_workspace(args.workspace);
-  PlainPanels panels(args.weight, inputs, workspace.free);
-  multiply_tiles(job, tile_panels(blocks, inputs), workspace, panels);
+  const TileJob job = {{tokens, inputs, args.input, {outputs, args.offset, args.scale, nullptr, args.output, false}},
+                       tile_workspace(args.workspace)};
+  PlainPanels panels(args.weight, inputs, job.workspace.free);
+  multiply_tiles(job, tile_panels(blocks, inputs), panels);
 }
 
 }  // namespace hotaru
