@@ -18,7 +18,7 @@ bool fits(const Graph& graph, size_t bytes) {
 }  // namespace
 
 FloatWeights::FloatWeights(const Graph* graph, const ParameterSource* source, size_t cache_bytes)
-    : graph_(graph), source_(source), keeps_all_(fits(*graph, cache_bytes)), weights_(graph->parameters.size()) {}
+    : source_(source), keeps_all_(fits(*graph, cache_bytes)), weights_(graph->parameters.size()) {}
 
 Result<void> FloatWeights::load(std::span<const Node> nodes) {
   for (const Node& node : nodes) {

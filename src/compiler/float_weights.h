@@ -23,7 +23,6 @@ class FloatWeights {
   void release();
 
  private:
-  const Graph* graph_;
   const ParameterSource* source_;
   bool keeps_all_;
   std::vector<std::vector<float>> weights_;  // by ParameterId; empty: not loaded

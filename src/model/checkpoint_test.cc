@@ -42,8 +42,8 @@ Json toy_config(const Family& family) {
 TEST(Families, GraphsAreAsPrinted) {
   for (const Family* family : families()) {
     Json json = toy_config(*family);
-    if (family == &kQwen2) json["tie_word_embeddings"] = true;
-    if (family == &kLlama) json["attention_bias"] = json["mlp_bias"] = true;
+    if (family == &qwen2_family()) json["tie_word_embeddings"] = true;
+    if (family == &llama_family()) json["attention_bias"] = json["mlp_bias"] = true;
     const auto config = parse_model_config(json, "toy");
     ASSERT_TRUE(config.ok()) << config.error().message;
     const auto graph = build_graph(*config, "toy");
@@ -78,7 +78,7 @@ class ScratchCheckpoint : public ::testing::Test {
   void SetUp() override {
     directory_ = fs::temp_directory_path() / ("hotaru_checkpoint_" + std::to_string(::getpid()));
     fs::create_directories(directory_);
-    const auto config = parse_model_config(toy_config(kLlama), "toy");
+    const auto config = parse_model_config(toy_config(llama_family()), "toy");
     const auto graph = build_graph(*config, "toy");
     for (const Parameter& parameter : graph->parameters) {
       if (parameter.source.empty()) continue;
@@ -118,43 +118,45 @@ class ScratchCheckpoint : public ::testing::Test {
   std::vector<SafetensorsWriter::Entry> entries_;
 };
 
-TEST_F(ScratchCheckpoint, IsAccepted) { EXPECT_EQ(build(toy_config(kLlama)), ""); }
+TEST_F(ScratchCheckpoint, IsAccepted) { EXPECT_EQ(build(toy_config(llama_family())), ""); }
 
 TEST_F(ScratchCheckpoint, MissingTensorIsNamed) {
   std::erase_if(entries_, [](const auto& one) { return one.name == "model.layers.1.mlp.up_proj.weight"; });
-  EXPECT_NE(build(toy_config(kLlama)).find("tensor 'model.layers.1.mlp.up_proj.weight': missing, want [96, 64]"),
-            std::string::npos);
+  EXPECT_NE(
+      build(toy_config(llama_family())).find("tensor 'model.layers.1.mlp.up_proj.weight': missing, want [96, 64]"),
+      std::string::npos);
 }
 
 TEST_F(ScratchCheckpoint, WrongShapeNamesBothShapes) {
   entry("model.layers.0.self_attn.k_proj.weight").shape = {16, 64};
-  EXPECT_NE(
-      build(toy_config(kLlama)).find("tensor 'model.layers.0.self_attn.k_proj.weight': got [16, 64], want [32, 64]"),
-      std::string::npos);
+  EXPECT_NE(build(toy_config(llama_family()))
+                .find("tensor 'model.layers.0.self_attn.k_proj.weight': got [16, 64], want [32, 64]"),
+            std::string::npos);
 }
 
 TEST_F(ScratchCheckpoint, WrongNumberOfAxesIsRefused) {
   entry("model.norm.weight").shape = {1, 64};
-  EXPECT_NE(build(toy_config(kLlama)).find("tensor 'model.norm.weight': got [1, 64], want [64]"), std::string::npos);
+  EXPECT_NE(build(toy_config(llama_family())).find("tensor 'model.norm.weight': got [1, 64], want [64]"),
+            std::string::npos);
 }
 
 TEST_F(ScratchCheckpoint, BareModelPrefixIsRead) {
   for (auto& one : entries_) {
     if (one.name.starts_with("model.")) one.name.erase(0, 6);
   }
-  EXPECT_EQ(build(toy_config(kLlama)), "");
+  EXPECT_EQ(build(toy_config(llama_family())), "");
 }
 
 TEST_F(ScratchCheckpoint, TiedModelsMayHoldEitherTensorOrBoth) {
-  Json tied = toy_config(kLlama);
+  Json tied = toy_config(llama_family());
   tied["tie_word_embeddings"] = true;
   EXPECT_EQ(build(tied), "");
   std::erase_if(entries_, [](const auto& one) { return one.name == "model.embed_tokens.weight"; });
   EXPECT_EQ(build(tied), "");
-  EXPECT_NE(build(toy_config(kLlama)).find("'model.embed_tokens.weight': missing"), std::string::npos);
+  EXPECT_NE(build(toy_config(llama_family())).find("'model.embed_tokens.weight': missing"), std::string::npos);
   entry("lm_head.weight").name = "model.embed_tokens.weight";
   EXPECT_EQ(build(tied), "");
-  EXPECT_NE(build(toy_config(kLlama)).find("'lm_head.weight': missing"), std::string::npos);
+  EXPECT_NE(build(toy_config(llama_family())).find("'lm_head.weight': missing"), std::string::npos);
 }
 
 TEST(Checkpoint, NamesWhatIsNotThere) {

@@ -110,19 +110,19 @@ TEST(ModelConfig, AbsentFieldsMeanWhatTransformersMeans) {
 }
 
 TEST(ModelConfig, FamiliesHaveTheirSwitches) {
-  EXPECT_TRUE(parsed(of_family(kQwen2)).attention_bias);
-  EXPECT_FALSE(parsed(of_family(kQwen2)).output_bias);
-  EXPECT_TRUE(parsed(of_family(kQwen3)).head_norm);
-  EXPECT_FALSE(parsed(of_family(kQwen3)).attention_bias);
-  Json llama = of_family(kLlama);
+  EXPECT_TRUE(parsed(of_family(qwen2_family())).attention_bias);
+  EXPECT_FALSE(parsed(of_family(qwen2_family())).output_bias);
+  EXPECT_TRUE(parsed(of_family(qwen3_family())).head_norm);
+  EXPECT_FALSE(parsed(of_family(qwen3_family())).attention_bias);
+  Json llama = of_family(llama_family());
   llama["attention_bias"] = true;
   llama["mlp_bias"] = true;
   EXPECT_TRUE(parsed(llama).attention_bias && parsed(llama).output_bias && parsed(llama).mlp_bias);
-  EXPECT_FALSE(parsed(of_family(kMistral)).attention_bias);
+  EXPECT_FALSE(parsed(of_family(mistral_family())).attention_bias);
 }
 
 TEST(ModelConfig, MistralsWindowLimitsPositions) {
-  Json json = of_family(kMistral);
+  Json json = of_family(mistral_family());
   json["sliding_window"] = 128;
   EXPECT_EQ(parsed(json).max_positions, 128);
   EXPECT_NE(parsed(json).note.find("positions limited to 128 of 512"), std::string::npos);
@@ -184,7 +184,7 @@ TEST(ModelConfig, RefusesWhatTheDecoderDoesNotHave) {
     SCOPED_TRACE(one.field);
     expect_refused(json, one.part);
   }
-  Json qwen = of_family(kQwen2);
+  Json qwen = of_family(qwen2_family());
   qwen["use_sliding_window"] = true;
   expect_refused(qwen, "'use_sliding_window': got true");
   expect_refused(Json::parse("[]"), "got array, want an object");
@@ -236,7 +236,7 @@ TEST(ModelConfig, RefusesNumbersAndSwitchesThatMakeNoSense) {
       expect_refused(json, std::string("'") + one.field + "': got ");
     }
   }
-  Json window = of_family(kMistral);
+  Json window = of_family(mistral_family());
   window["sliding_window"] = -4;
   expect_refused(window, "'sliding_window': got -4");
 }

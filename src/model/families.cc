@@ -8,11 +8,9 @@
 namespace hotaru {
 namespace {
 
-constexpr const Family* kFamilies[] = {&kLlama, &kMistral, &kQwen2, &kQwen3};
-
 std::string supported_text() {
   std::string text;
-  for (const Family* family : kFamilies) text += fmt::format("{}{}", text.empty() ? "" : ", ", family->architecture);
+  for (const Family* family : families()) text += fmt::format("{}{}", text.empty() ? "" : ", ", family->architecture);
   return text;
 }
 
@@ -29,7 +27,10 @@ Result<std::string> architecture_of(const Json& json) {
 
 }  // namespace
 
-std::span<const Family* const> families() { return kFamilies; }
+std::span<const Family* const> families() {
+  static const Family* const all[] = {&llama_family(), &mistral_family(), &qwen2_family(), &qwen3_family()};
+  return all;
+}
 
 Result<const Family*> find_family(const Json& json) {
   TRY_ASSIGN(const std::string architecture, architecture_of(json));
@@ -37,7 +38,7 @@ Result<const Family*> find_family(const Json& json) {
   if (architecture.empty() && model_type.empty()) {
     return invalid("'architectures': missing, want one of {}", supported_text());
   }
-  for (const Family* family : kFamilies) {
+  for (const Family* family : families()) {
     const bool fits = architecture.empty() ? model_type == family->model_type : architecture == family->architecture;
     if (!fits) continue;
     if (model_type.empty() || model_type == family->model_type) return family;

@@ -19,10 +19,10 @@ struct Family {
   Result<void> (*read_switches)(const Json& json, ModelConfig& config) = nullptr;
 };
 
-extern const Family kLlama;    // llama.cc: Llama 1 to 3.2
-extern const Family kMistral;  // mistral.cc
-extern const Family kQwen2;    // qwen2.cc: Qwen2, Qwen2.5
-extern const Family kQwen3;    // qwen3.cc, dense
+const Family& llama_family();    // llama.cc: Llama 1 to 3.2
+const Family& mistral_family();  // mistral.cc
+const Family& qwen2_family();    // qwen2.cc: Qwen2, Qwen2.5
+const Family& qwen3_family();    // qwen3.cc, dense
 
 std::span<const Family* const> families();
 // By "architectures" (one entry), or by "model_type" where that is all there is. Unknown: kNotSupported, by name.

@@ -13,7 +13,12 @@ Result<void> read_switches(const Json& json, ModelConfig& config) {
 
 }  // namespace
 
-const Family kLlama = {
-    .architecture = "LlamaForCausalLM", .model_type = "llama", .default_head_width = 0, .read_switches = read_switches};
+const Family& llama_family() {
+  static constexpr Family kFamily = {.architecture = "LlamaForCausalLM",
+                                     .model_type = "llama",
+                                     .default_head_width = 0,
+                                     .read_switches = read_switches};
+  return kFamily;
+}
 
 }  // namespace hotaru

@@ -19,9 +19,12 @@ Result<void> read_switches(const Json& json, ModelConfig& config) {
 
 }  // namespace
 
-const Family kMistral = {.architecture = "MistralForCausalLM",
-                         .model_type = "mistral",
-                         .default_head_width = 0,
-                         .read_switches = read_switches};
+const Family& mistral_family() {
+  static constexpr Family kFamily = {.architecture = "MistralForCausalLM",
+                                     .model_type = "mistral",
+                                     .default_head_width = 0,
+                                     .read_switches = read_switches};
+  return kFamily;
+}
 
 }  // namespace hotaru

@@ -11,7 +11,12 @@ Result<void> read_switches(const Json& json, ModelConfig& config) {
 
 }  // namespace
 
-const Family kQwen2 = {
-    .architecture = "Qwen2ForCausalLM", .model_type = "qwen2", .default_head_width = 0, .read_switches = read_switches};
+const Family& qwen2_family() {
+  static constexpr Family kFamily = {.architecture = "Qwen2ForCausalLM",
+                                     .model_type = "qwen2",
+                                     .default_head_width = 0,
+                                     .read_switches = read_switches};
+  return kFamily;
+}
 
 }  // namespace hotaru

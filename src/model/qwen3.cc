@@ -13,9 +13,12 @@ Result<void> read_switches(const Json& json, ModelConfig& config) {
 
 }  // namespace
 
-const Family kQwen3 = {.architecture = "Qwen3ForCausalLM",
-                       .model_type = "qwen3",
-                       .default_head_width = 128,
-                       .read_switches = read_switches};
+const Family& qwen3_family() {
+  static constexpr Family kFamily = {.architecture = "Qwen3ForCausalLM",
+                                     .model_type = "qwen3",
+                                     .default_head_width = 128,
+                                     .read_switches = read_switches};
+  return kFamily;
+}
 
 }  // namespace hotaru
