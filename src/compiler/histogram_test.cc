@@ -39,6 +39,7 @@ TEST(Histogram, DoesNotDependOnTheOrderOfValues) {
   Histogram backwards;
   backwards.add(values);
   EXPECT_EQ(forwards.cost({-3, 4}, 256), backwards.cost({-3, 4}, 256));
+  EXPECT_EQ(forwards.cost({-0.1, 0.1}, 256), backwards.cost({-0.1, 0.1}, 256));
   EXPECT_EQ(forwards.lowest(), -50);
   EXPECT_EQ(forwards.count(), 20000U);
 }

@@ -38,7 +38,7 @@ class Lowering {
   explicit Lowering(const OptimisedModel& model) : model_(model), graph_(model.graph), tensors_(model) {}
 
   Result<LoweredModel> run(int64_t context_tokens) {
-    TRY(check_shape());
+    TRY(check_sizes(graph_.shape));
     TRY(plan_kv(context_tokens));
     TRY_ASSIGN(const Ends ends, match_ends(graph_));
     TRY(lower_embed(*ends.embed));
@@ -58,20 +58,6 @@ class Lowering {
   }
 
  private:
-  // What the kernels ask of sizes, and what a HAR's graph must agree on with its shape.
-  Result<void> check_shape() const {
-    const GraphShape& shape = graph_.shape;
-    const std::pair<const char*, int64_t> divisible[] = {
-        {"hidden size", shape.width}, {"ffn width", shape.ffn_width}, {"heads times head width", query_width()}};
-    for (const auto& [what, size] : divisible) {
-      if (size % kGroupInputs != 0) return not_supported("{}: got {}, want a multiple of {}", what, size, kGroupInputs);
-    }
-    if (shape.head_width % kRowsPerBlock != 0) {
-      return not_supported("head width: got {}, want a multiple of {}", shape.head_width, kRowsPerBlock);
-    }
-    return {};
-  }
-
   Result<void> plan_kv(int64_t context_tokens) {
     const int64_t positions = graph_.shape.max_positions;
     if (context_tokens == 0) context_tokens = std::min(kDefaultContext, positions);
@@ -95,7 +81,7 @@ class Lowering {
     TRY_ASSIGN(call.table, tensors_.matrix(node.weight, fb::Layout::PackedInt8));
     TRY_ASSIGN(call.scale, tensors_.row_scales(node.weight));
     call.output_buffer = kResidual;
-    add_call(node.name, -1, std::move(call));
+    add_call(node.name, -1, call);
     return {};
   }
 
@@ -138,7 +124,7 @@ class Lowering {
     call.epsilon = node.epsilon;
     call.inverse_scale = 1.0F / range.scale;
     call.zero_point = static_cast<float>(range.zero_point);
-    add_call(node.name, node.layer, std::move(call));
+    add_call(node.name, node.layer, call);
     return {};
   }
 
@@ -158,7 +144,7 @@ class Lowering {
     call.input_scale = linear.input.scale;
     call.input_zero_point = linear.input.zero_point;
     call.site = name;
-    add_call(name, parts[0]->layer, std::move(call));
+    add_call(name, parts[0]->layer, call);
     return {};
   }
 
@@ -202,7 +188,7 @@ class Lowering {
     call.value_zero_point = tensors_.add(name + ".value_zero_point", value_zero);
     call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
     call.value_offset = call.key_offset + side_bytes();
-    add_call(name, layer, std::move(call));
+    add_call(name, layer, call);
     return {};
   }
 
@@ -234,7 +220,7 @@ class Lowering {
     call.value_zero_point = tensors_.add(node.name + ".value_zero_point", value_zero);
     call.output_inverse_scale = 1.0F / output.scale;
     call.output_zero_point = static_cast<float>(output.zero_point);
-    add_call(node.name, layer, std::move(call));
+    add_call(node.name, layer, call);
     return {};
   }
 
@@ -245,7 +231,7 @@ class Lowering {
     call.output_buffer = kFfn;
     call.inverse_scale = 1.0F / range.scale;
     call.zero_point = static_cast<float>(range.zero_point);
-    add_call(node.name, node.layer, std::move(call));
+    add_call(node.name, node.layer, call);
     return {};
   }
 
@@ -253,17 +239,17 @@ class Lowering {
     fb::GatherCallT gather;
     gather.input_buffer = kStepResidual;
     gather.output_buffer = kRows;
-    add_call("rows", static_cast<int>(graph_.shape.layers), std::move(gather));
+    add_call("rows", static_cast<int>(graph_.shape.layers), gather);
     TRY(lower_norm(*ends.norm, {kRows, kHeadInput}));
     return lower_linear(ends.head->name, {ends.head}, {kHeadInput, kLogits});
   }
 
   template <typename CallTable>
-  void add_call(const std::string& name, int layer, CallTable operation) {
+  void add_call(const std::string& name, int layer, const CallTable& operation) {
     fb::CallT call;
     call.name = name;
     call.layer = layer;
-    call.operation.Set(std::move(operation));
+    call.operation.Set(CallTable(operation));
     calls_.push_back(std::move(call));
   }
 
@@ -325,6 +311,20 @@ class Lowering {
 };
 
 }  // namespace
+
+Result<void> check_sizes(const GraphShape& shape) {
+  const std::pair<const char*, int64_t> divisible[] = {
+      {"hidden size", shape.width},
+      {"ffn width", shape.ffn_width},
+      {"heads times head width", shape.query_heads * shape.head_width}};
+  for (const auto& [what, size] : divisible) {
+    if (size % kGroupInputs != 0) return not_supported("{}: got {}, want a multiple of {}", what, size, kGroupInputs);
+  }
+  if (shape.head_width % kRowsPerBlock != 0) {
+    return not_supported("head width: got {}, want a multiple of {}", shape.head_width, kRowsPerBlock);
+  }
+  return {};
+}
 
 Result<LoweredModel> lower(const OptimisedModel& model, int64_t context_tokens) {
   return Lowering(model).run(context_tokens);

@@ -33,6 +33,9 @@ struct LoweredModel {
   std::vector<LoweredTensor> tensors;
 };
 
+// What the kernels ask of a model's sizes; the optimiser asks it before the work, too.
+Result<void> check_sizes(const GraphShape& shape);
+
 // `context_tokens` 0: the smaller of kDefaultContext and the model's positions. More than those is an error.
 Result<LoweredModel> lower(const OptimisedModel& model, int64_t context_tokens);
 

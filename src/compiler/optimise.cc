@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "compiler/har_model.h"
+#include "compiler/lower.h"
 #include "compiler/pipeline.h"
 #include "compiler/source_hash.h"
 #include "compiler/text_sections.h"
@@ -41,6 +42,19 @@ float bits_per_weight(const std::vector<std::unique_ptr<fb::TensorT>>& tensors) 
   return weights > 0 ? static_cast<float>(bits / weights) : 0;
 }
 
+// Before hours of work: would the result compile?
+Result<void> check_graph(const Graph& graph, int group) {
+  TRY(check_sizes(graph.shape));
+  for (const Node& node : graph.nodes) {
+    if (node.kind != NodeKind::kLinear || node.layer == graph.shape.layers) continue;
+    const Parameter& weight = graph.parameters[static_cast<size_t>(node.weight)];
+    if (weight.columns % group == 0) continue;
+    return not_supported("'{}' [{}, {}]: want a number of inputs divisible by the group, {}", weight.name, weight.rows,
+                         weight.columns, group);
+  }
+  return {};
+}
+
 class Optimiser {
  public:
   Optimiser(const OptimiseOptions& options, ThreadPool& pool) : options_(options), pool_(pool) {}
@@ -49,6 +63,7 @@ class Optimiser {
     TRY_ASSIGN(const auto passes, passes_of(options_.recipe));
     TRY_ASSIGN(checkpoint_, Checkpoint::open(directory));
     TRY_ASSIGN(graph_, build_graph(checkpoint_));
+    TRY(check_graph(graph_, options_.group));
     TRY_ASSIGN(text_, load_text(directory));
     TRY(load_calibration_text());
     TRY_ASSIGN(ContainerWriter writer, ContainerWriter::create(har_path, FileKind::kHar));

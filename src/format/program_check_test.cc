@@ -11,7 +11,6 @@
 namespace hotaru {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Applies `change` to the operation of call `name` in every program that has it; what opening the file then says.

@@ -17,19 +17,12 @@ bool is_int8(const Graph& graph, const Node& node) {
   return node.kind == NodeKind::kEmbed || node.layer == static_cast<int>(graph.shape.layers);
 }
 
-Result<void> check_width(const Parameter& parameter, int group) {
-  if (parameter.columns % group == 0) return {};
-  return not_supported("'{}' [{}, {}]: want a number of inputs divisible by the group, {}", parameter.name,
-                       parameter.rows, parameter.columns, group);
-}
-
 Result<void> store_matrix(PassContext& context, const Node& node) {
   StoredParameter& stored = stored_of(context, node.weight);
   if (stored.packed != -1) return {};  // tied: embedding and head
   const auto start = std::chrono::steady_clock::now();
   const Parameter& parameter = parameter_of(context, node.weight);
   const bool int8 = is_int8(*context.graph, node);
-  TRY(check_width(parameter, int8 ? 32 : context.group));
   TRY_ASSIGN(const std::vector<float> weights, context.parameters->materialise(node.weight));
   const MatrixView view{weights, static_cast<size_t>(parameter.rows), static_cast<size_t>(parameter.columns)};
   std::vector<float> importance;
