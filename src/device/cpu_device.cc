@@ -50,7 +50,7 @@ CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
   job_ = [this](Slice slice) {
     prepare_thread(info_.isa);
     std::byte* workspace = workspace_.data() + static_cast<size_t>(slice.index) * workspace_bytes_;
-    play(*playing_, inputs_, *kernels_, workspace, slice, pool_->barrier());
+    play(*playing_, inputs_, {kernels_, workspace, slice, &pool_->barrier()});
     release_thread(info_.isa);
   };
 }

@@ -201,50 +201,48 @@ size_t call_workspace(const PlannedCall& call, int tokens) {
 // takes.
 struct CallPlayer {
   const StepInputs& step;
-  const KernelSet& kernels;
-  std::byte* workspace;
-  Slice slice;
+  const PlayingThread& thread;
 
   void operator()(EmbedArgs args) const {
     args.tokens = step.tokens;
     args.id = step.id;
-    kernels.embed(args, slice);
+    thread.kernels->embed(args, thread.slice);
   }
   void operator()(GatherArgs args) const {
     args.tokens = step.tokens;
     args.row = step.row;
-    kernels.gather(args, slice);
+    thread.kernels->gather(args, thread.slice);
   }
   void operator()(RmsNormArgs args) const {
     args.tokens = step.tokens;
-    kernels.rms_norm(args, slice);
+    thread.kernels->rms_norm(args, thread.slice);
   }
   void operator()(LinearInt4Args args) const {
     args.tokens = step.tokens;
-    args.workspace = workspace;
-    kernels.linear_int4(args, slice);
+    args.workspace = thread.workspace;
+    thread.kernels->linear_int4(args, thread.slice);
   }
   void operator()(LinearInt8Args args) const {
     args.tokens = step.tokens;
-    args.workspace = workspace;
-    kernels.linear_int8(args, slice);
+    args.workspace = thread.workspace;
+    thread.kernels->linear_int8(args, thread.slice);
   }
   void operator()(RopeArgs args) const {
     args.tokens = step.tokens;
     args.position = step.position;
     args.pages = step.pages;
-    kernels.rope(args, slice);
+    thread.kernels->rope(args, thread.slice);
   }
   void operator()(AttentionArgs args) const {
     args.tokens = step.tokens;
     args.position = step.position;
     args.pages = step.pages;
-    args.workspace = workspace;
-    kernels.attention(args, slice);
+    args.workspace = thread.workspace;
+    thread.kernels->attention(args, thread.slice);
   }
   void operator()(SwiGluArgs args) const {
     args.tokens = step.tokens;
-    kernels.swiglu(args, slice);
+    thread.kernels->swiglu(args, thread.slice);
   }
 };
 
@@ -274,12 +272,11 @@ size_t workspace_bytes(const PlannedProgram& program) {
   return bytes;
 }
 
-void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace,
-          Slice slice, Barrier& barrier) {
-  const CallPlayer player{step, kernels, workspace, slice};
+void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread) {
+  const CallPlayer player{step, thread};
   for (const PlannedCall& call : program.calls) {
     std::visit(player, call);
-    barrier.wait();
+    thread.barrier->wait();
   }
 }
 

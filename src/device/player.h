@@ -55,8 +55,15 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);
 
+// What one thread of the pool brings to a program.
+struct PlayingThread {
+  const KernelSet* kernels = nullptr;
+  std::byte* workspace = nullptr;  // workspace_bytes(program) at least
+  Slice slice;
+  Barrier* barrier = nullptr;  // between calls
+};
+
 // One thread's part of playing a program; all threads of the pool call it together.
-void play(const PlannedProgram& program, const StepInputs& step, const KernelSet& kernels, std::byte* workspace,
-          Slice slice, Barrier& barrier);
+void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread);
 
 }  // namespace hotaru
