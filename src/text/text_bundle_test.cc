@@ -60,6 +60,26 @@ TEST(TextBundle, NoTokenizerIsNotFound) {
   EXPECT_EQ(TextBundle::load(directory.path()).error().kind, ErrorKind::kNotSupported);
 }
 
+// transformers 5 makes a sentencepiece-derived LlamaTokenizer by its class, whatever normalizer its file has.
+TEST(TextBundle, LlamaTokenizerIsMadeByItsClass) {
+  const Directory directory;
+  directory.write("tokenizer.json", *read_text_file(kTokenizers + "/llama2_style.json"));
+  struct Case {
+    const char* config;
+    const char* want;
+  };
+  for (const Case& c :
+       {Case{R"({"tokenizer_class": "LlamaTokenizer"})", R"("prepend_scheme":"first")"},
+        Case{R"({"tokenizer_class": "LlamaTokenizerFast", "legacy": true})", R"("prepend_scheme":"always")"},
+        Case{R"({"tokenizer_class": "LlamaTokenizer", "add_prefix_space": false})", R"("prepend_scheme":"never")"},
+        Case{R"({"tokenizer_class": "PreTrainedTokenizerFast"})", R"("type":"Prepend")"}}) {
+    directory.write("tokenizer_config.json", c.config);
+    const auto bundle = TextBundle::load(directory.path());
+    ASSERT_TRUE(bundle.ok()) << bundle.error().message;
+    EXPECT_THAT(bundle->tokenizer_json, HasSubstr(c.want)) << c.config;
+  }
+}
+
 TEST(TextBundle, Gpt2FromVocabAndMerges) {
   const Directory directory;
   directory.write("vocab.json", kVocabulary);

@@ -31,7 +31,8 @@ pub fn canonical_tokenizer(files: &TokenizerFiles) -> Result<String> {
     let special_map = parse_object(files.special_tokens_map, "special_tokens_map.json")?;
     let mut tokens = declared_tokens(files, &config)?;
     let mut tokenizer = if let Some(json) = files.tokenizer_json {
-        let tokenizer = Tokenizer::from_json(json)?;
+        let rebuilt = as_llama_tokenizer(json, &config)?;
+        let tokenizer = Tokenizer::from_json(rebuilt.as_deref().unwrap_or(json))?;
         check_ids(&tokenizer, &tokenizer_json_tokens(json)?, "tokenizer.json 'added_tokens'")?;
         tokenizer
     } else {
@@ -207,6 +208,39 @@ fn parse_merges(bytes: &[u8]) -> Result<Value> {
     Ok(Value::Array(merges))
 }
 
+/// tokenizer_class without the "Fast" that transformers 4 put behind some.
+fn class_of(config: &Map<String, Value>) -> &str {
+    config.get("tokenizer_class").and_then(Value::as_str).unwrap_or("").trim_end_matches("Fast")
+}
+
+/// transformers 5 reads only vocabulary and merges of a LlamaTokenizer derived from sentencepiece (its normalizer begins
+/// with "prepend a low line"), and makes the rest by the class: spaces by Metaspace, no unknown token. Other files that
+/// name the class (byte-level ones do) stay as they are: None.
+fn as_llama_tokenizer(json: &[u8], config: &Map<String, Value>) -> Result<Option<Vec<u8>>> {
+    if class_of(config) != "LlamaTokenizer" {
+        return Ok(None);
+    }
+    let mut value = parse(json, "tokenizer.json")?;
+    let normalizer = &value["normalizer"];
+    let first = if normalizer["type"] == "Sequence" { &normalizer["normalizers"][0] } else { normalizer };
+    if first["type"] != "Prepend" || first["prepend"] != "\u{2581}" || value["model"]["type"] != "BPE" {
+        return Ok(None);
+    }
+    let says = |name: &str| config.get(name).and_then(Value::as_bool);
+    let scheme = match (says("add_prefix_space"), says("legacy")) {
+        (Some(false), _) => "never",
+        (_, Some(true)) => "always",
+        _ => "first",
+    };
+    value["normalizer"] = Value::Null;
+    value["pre_tokenizer"] =
+        json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": false});
+    value["model"]["unk_token"] = Value::Null;
+    value["model"]["fuse_unk"] = Value::Bool(true);
+    value["model"]["byte_fallback"] = Value::Bool(true);
+    serialised(&value).map(Some)
+}
+
 /// Which tokens go around a text: LlamaTokenizer and GPT2Tokenizer follow add_bos_token and add_eos_token, every other
 /// class what its tokenizer.json says.
 fn post_processor_of(
@@ -214,8 +248,7 @@ fn post_processor_of(
     tokenizer: &Tokenizer,
     from_json: bool,
 ) -> Result<Option<Value>> {
-    let class = config.get("tokenizer_class").and_then(Value::as_str).unwrap_or("");
-    let is_llama = matches!(class.trim_end_matches("Fast"), "LlamaTokenizer" | "CodeLlamaTokenizer");
+    let is_llama = matches!(class_of(config), "LlamaTokenizer" | "CodeLlamaTokenizer");
     let says = |name: &str| config.get(name).and_then(Value::as_bool);
     let (add_bos, add_eos) = (says("add_bos_token"), says("add_eos_token"));
     if (from_json && !is_llama) || (add_bos.is_none() && add_eos.is_none()) {
