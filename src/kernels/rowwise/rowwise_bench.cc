@@ -64,6 +64,7 @@ void run(benchmark::State& state, int tokens, void (*kernel)(const SwiGluArgs&, 
 
 std::vector<double> inverse_frequency() {
   std::vector<double> frequency;
+  frequency.reserve(64);
   for (int j = 0; j < 64; j++) frequency.push_back(std::pow(1e6, -j / 64.0));
   return frequency;
 }
