@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./dev check [--ci | STEP...]: every check and every test, each step with its time; closes with 'N passed, N failed'."""
+"""./dev check [STEP...]: every check and every test, each step with its time; closes with 'N passed, N failed'."""
 import re
 import subprocess
 import sys
@@ -27,8 +27,6 @@ STEPS = {
     "scripts": [[str(p)] for p in sorted((ROOT / "tests").glob("*.sh"))],
     "fuzz": [["./dev", "fuzz", "smoke"]],
 }
-# Not in `--ci`: cold, each takes about as long as everything else together on two cores.
-SLOW_STEPS = {"tidy", "fuzz"}
 # What a step's own output may say about its cases: ours and GoogleTest's by run_tests.py, cargo's, a script's lines.
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$|^test result: \w+\. (\d+) passed; (\d+) failed", re.M)
 CASE = re.compile(r"^(not )?ok ", re.M)
@@ -64,9 +62,7 @@ def main():
     if "--list" in sys.argv:
         print(*STEPS)
         return
-    chosen = [word for word in sys.argv[1:] if word != "--ci"]
-    if "--ci" in sys.argv:
-        chosen = [step for step in STEPS if step not in SLOW_STEPS]
+    chosen = sys.argv[1:]
     unknown = set(chosen) - set(STEPS)
     if unknown:
         sys.exit(f"no step {sorted(unknown)}; there are: {', '.join(STEPS)}")

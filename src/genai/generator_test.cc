@@ -14,7 +14,7 @@ using testing::ElementsAre;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
 
-const std::vector<int32_t> short_prompt = {5, 9, 2, 33, 17};
+const std::vector<int32_t> kShortPrompt = {5, 9, 2, 33, 17};
 constexpr int32_t kEndOfTurn = 4095;  // of the demo model's tokenizer
 
 GenerationOptions some_tokens(int count, uint64_t seed = 3) {
@@ -90,10 +90,10 @@ TEST(Generator, ChunksDoNotChangeTheReply) {
 }
 
 TEST(Generator, TheHashIsOverEveryStepThatWasSampled) {
-  const Played played = play(short_prompt, some_tokens(3));
+  const Played played = play(kShortPrompt, some_tokens(3));
   FakeDevice device;
   Context context = *Context::create(device);
-  context.append(short_prompt);
+  context.append(kShortPrompt);
   Sha256 hash;
   for (const int32_t id : played.reply.token_ids) {
     ASSERT_TRUE(context.store_pending(128, true, nullptr));
@@ -101,16 +101,16 @@ TEST(Generator, TheHashIsOverEveryStepThatWasSampled) {
     context.append({&id, 1});
   }
   EXPECT_EQ(played.reply.logits_sha256, hash.finish_hex());
-  EXPECT_NE(play(short_prompt, some_tokens(2)).reply.logits_sha256, played.reply.logits_sha256);
+  EXPECT_NE(play(kShortPrompt, some_tokens(2)).reply.logits_sha256, played.reply.logits_sha256);
 }
 
 TEST(Generator, MaxTokensCutsAndTheRecoverySequenceFollowsUncounted) {
   GenerationOptions options = some_tokens(4);
   options.recovery_ids = {60, 61};
-  const Played played = play(short_prompt, options);
+  const Played played = play(kShortPrompt, options);
   EXPECT_EQ(played.reply.status, ReplyStatus::kMaxTokens);
   EXPECT_EQ(played.reply.token_ids.size(), 4U);
-  std::vector<int32_t> wanted = short_prompt;
+  std::vector<int32_t> wanted = kShortPrompt;
   wanted.insert(wanted.end(), played.reply.token_ids.begin(), played.reply.token_ids.end());
   wanted.insert(wanted.end(), {60, 61});
   EXPECT_EQ(played.ids, wanted);
@@ -119,30 +119,30 @@ TEST(Generator, MaxTokensCutsAndTheRecoverySequenceFollowsUncounted) {
 TEST(Generator, ZeroTokensOnlyStoresThePrompt) {
   FakeDevice device;
   Context context = *Context::create(device);
-  context.append(short_prompt);
+  context.append(kShortPrompt);
   GenerationOptions options = some_tokens(0);
   options.recovery_ids = {60};
   const Reply reply = *generate(context, options, nullptr, nullptr);
   EXPECT_EQ(reply.status, ReplyStatus::kMaxTokens);
   EXPECT_TRUE(reply.token_ids.empty());
   EXPECT_EQ(context.stored_tokens(), 5);
-  EXPECT_EQ(context.ids(), short_prompt);
+  EXPECT_EQ(context.ids(), kShortPrompt);
   // Going on from here is the same as asking at once.
   const Reply later = *generate(context, some_tokens(6), nullptr, nullptr);
-  EXPECT_EQ(later.token_ids, play(short_prompt, some_tokens(6)).reply.token_ids);
+  EXPECT_EQ(later.token_ids, play(kShortPrompt, some_tokens(6)).reply.token_ids);
 }
 
 TEST(Generator, TheLastTokenIsCarriedIntoTheNextPrompt) {
   FakeDevice device;
   Context context = *Context::create(device);
-  context.append(short_prompt);
+  context.append(kShortPrompt);
   const Reply first = *generate(context, some_tokens(4), nullptr, nullptr);
   EXPECT_EQ(context.pending_tokens(), 1);
   context.append(std::vector<int32_t>{8, 7});
   const Reply second = *generate(context, some_tokens(4), nullptr, nullptr);
   EXPECT_EQ(second.prefilled_tokens, 3);
 
-  std::vector<int32_t> whole = short_prompt;
+  std::vector<int32_t> whole = kShortPrompt;
   whole.insert(whole.end(), first.token_ids.begin(), first.token_ids.end());
   whole.insert(whole.end(), {8, 7});
   const Played fresh = play(whole, some_tokens(4));
@@ -226,7 +226,7 @@ TEST(Generator, ACutCharacterBecomesTheReplacementCharacter) {
 TEST(Generator, AbortEndsWithinOneTokenAndTheContextStaysRight) {
   FakeDevice device;
   Context context = *Context::create(device);
-  context.append(short_prompt);
+  context.append(kShortPrompt);
   std::atomic<bool> abort = false;
   device.set_on_step([&] { abort = device.stepped_tokens() >= 8; });
   GenerationOptions options = some_tokens(100);
@@ -235,14 +235,14 @@ TEST(Generator, AbortEndsWithinOneTokenAndTheContextStaysRight) {
   EXPECT_EQ(reply.status, ReplyStatus::kAborted);
   EXPECT_EQ(device.stepped_tokens(), 8);
   EXPECT_EQ(reply.token_ids.size(), 4U);
-  EXPECT_THAT(reply.token_ids, ElementsAreArray(play(short_prompt, some_tokens(4)).reply.token_ids));
+  EXPECT_THAT(reply.token_ids, ElementsAreArray(play(kShortPrompt, some_tokens(4)).reply.token_ids));
 }
 
 TEST(Generator, AbortBeforeTheFirstTokenGivesNone) {
   std::atomic<bool> abort = true;
   GenerationOptions options = some_tokens(100);
   options.abort = &abort;
-  const Played played = play(short_prompt, options);
+  const Played played = play(kShortPrompt, options);
   EXPECT_EQ(played.reply.status, ReplyStatus::kAborted);
   EXPECT_TRUE(played.reply.token_ids.empty());
 }
@@ -259,7 +259,7 @@ TEST(Generator, AFullContextStopsOrIsAnError) {
   FakeDevice device(64, 70);
   for (const WhenFull policy : {WhenFull::kStop, WhenFull::kError}) {
     Context context = *Context::create(device);
-    context.append(short_prompt);
+    context.append(kShortPrompt);
     GenerationOptions options = some_tokens(-1);
     options.when_full = policy;
     const Result<Reply> reply = generate(context, options, nullptr, nullptr);
@@ -280,7 +280,7 @@ TEST(Generator, RefusesWhatItCannotDo) {
   FakeDevice device;
   Context context = *Context::create(device);
   EXPECT_THAT(generate(context, some_tokens(1), nullptr, nullptr).error().message, HasSubstr("no tokens"));
-  context.append(short_prompt);
+  context.append(kShortPrompt);
   GenerationOptions options = some_tokens(1);
   options.when_full = WhenFull::kShift;
   EXPECT_EQ(generate(context, options, nullptr, nullptr).error().kind, ErrorKind::kNotSupported);
