@@ -60,6 +60,10 @@ std::unique_ptr<fb::NodeT> node_table(const Node& node) {
   table->frequency = node.frequency;
   table->attention_factor = node.attention_factor;
   table->key_shift = node.key_shift;
+  table->key_bias = node.key_bias;
+  table->prefix_key = node.prefix_key;
+  table->prefix_value = node.prefix_value;
+  table->input_shift = node.input_shift;
   return table;
 }
 
@@ -98,6 +102,10 @@ Node node_of(const fb::NodeT& table) {
   node.frequency = table.frequency;
   node.attention_factor = table.attention_factor;
   node.key_shift = table.key_shift;
+  node.key_bias = table.key_bias;
+  node.prefix_key = table.prefix_key;
+  node.prefix_value = table.prefix_value;
+  node.input_shift = table.input_shift;
   return node;
 }
 
@@ -142,6 +150,7 @@ fb::HarT har_meta(const Graph& graph, const std::vector<StoredParameter>& stored
   for (const Node& node : graph.nodes) meta.nodes.push_back(node_table(node));
   meta.tied_embeddings = graph.tied_embeddings;
   meta.passes = graph.passes;
+  meta.prefix = graph.prefix;
   return meta;
 }
 
@@ -156,6 +165,7 @@ Result<OptimisedModel> load_model(const HarFile& har) {
   model.graph.shape = shape_of(*meta->shape);
   model.graph.tied_embeddings = meta->tied_embeddings;
   model.graph.passes = meta->passes;
+  model.graph.prefix = meta->prefix;
   for (const auto& value : meta->values) model.graph.values.push_back(value_of(*value));
   for (const auto& parameter : meta->parameters) {
     model.graph.parameters.push_back(parameter_of(*parameter));

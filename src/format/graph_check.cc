@@ -100,7 +100,8 @@ Result<void> check_node(const fb::Har& meta, const fb::Node& node) {
     }
   }
   if (node.output() < 0 || node.output() >= values) return invalid("output: got value {} of {}", node.output(), values);
-  for (const int32_t id : {node.weight(), node.bias(), node.frequency(), node.key_shift()}) {
+  for (const int32_t id : {node.weight(), node.bias(), node.frequency(), node.key_shift(), node.key_bias(),
+                           node.prefix_key(), node.prefix_value(), node.input_shift()}) {
     if (id < -1 || id >= parameters) return invalid("got parameter {} of {}", id, parameters);
   }
   if (node.layer() < -1 || node.layer() > static_cast<int64_t>(meta.shape()->layers())) {

@@ -23,12 +23,17 @@ ParameterId Graph::add_parameter(Parameter parameter) {
   return static_cast<ParameterId>(parameters.size()) - 1;
 }
 
+std::vector<ParameterId> parameters_of(const Node& node) {
+  return {node.weight,   node.bias,       node.frequency,    node.key_shift,
+          node.key_bias, node.prefix_key, node.prefix_value, node.input_shift};
+}
+
 Node& Graph::add_node(Node node) {
   const int value_count = static_cast<int>(values.size());
   const int parameter_count = static_cast<int>(parameters.size());
   CHECK(node.output >= 0 && node.output < value_count);
   for (const ValueId input : node.inputs) CHECK(input >= 0 && input < value_count);
-  for (const ParameterId id : {node.weight, node.bias, node.frequency, node.key_shift}) {
+  for (const ParameterId id : parameters_of(node)) {
     CHECK(id >= kNone && id < parameter_count);
   }
   nodes.push_back(std::move(node));

@@ -81,8 +81,15 @@ struct Node {
   int head_width = 0;
   ParameterId frequency = kNone;
   float attention_factor = 1;
-  ParameterId key_shift = kNone;
+  ParameterId key_shift = kNone;     // attention: subtracted from every key, [1, G*E] (QUANTISATION 3)
+  ParameterId key_bias = kNone;      // attention: kept out of the cached keys and added, rotated to each key's position
+  ParameterId prefix_key = kNone;    // attention: constants of the prefix tokens [P, G*E], rotated and shifted as keys
+  ParameterId prefix_value = kNone;  // attention: [P, G*E]
+  ParameterId input_shift = kNone;   // linear: a constant [1, K] once part of its input, now part of its bias
 };
+
+// Every parameter that the node names or could name (kNone).
+std::vector<ParameterId> parameters_of(const Node& node);
 
 struct GraphShape {
   int64_t layers = 0, width = 0, query_heads = 0, kv_heads = 0, head_width = 0, ffn_width = 0, vocabulary = 0,
@@ -98,6 +105,7 @@ struct Graph {
   std::vector<Parameter> parameters;
   std::vector<Node> nodes;          // in execution order; a layer's nodes are contiguous
   std::vector<std::string> passes;  // applied so far
+  std::vector<int32_t> prefix;      // ids of the prefix tokens; a text's first token has position prefix.size()
 
   ValueId add_value(std::string value_name, int64_t width);
   ParameterId add_parameter(Parameter parameter);

@@ -92,7 +92,7 @@ std::string node_text(const Graph& graph, const Node& node) {
     separator = ", ";
   }
   separator = node.inputs.empty() ? "" : "; ";
-  for (const ParameterId id : {node.weight, node.bias, node.frequency, node.key_shift}) {
+  for (const ParameterId id : parameters_of(node)) {
     if (id == kNone) continue;
     text += fmt::format("{}{}", separator, parameter_text(graph.parameters[static_cast<size_t>(id)]));
     separator = ", ";

@@ -90,7 +90,7 @@ class Verifier {
     for (const ValueId input : node.inputs) {
       if (input < 0 || input >= values) return invalid("got input {}, want [0, {})", input, values);
     }
-    for (const ParameterId id : {node.weight, node.bias, node.frequency, node.key_shift}) {
+    for (const ParameterId id : parameters_of(node)) {
       if (id < kNone || id >= parameters) return invalid("got parameter {}, want [-1, {})", id, parameters);
     }
     return {};
@@ -105,11 +105,12 @@ class Verifier {
       case NodeKind::kRmsNorm:
         TRY(want_inputs(node, 1));
         TRY(want_width(node, 0, out));
-        return node.weight == kNone ? Result<void>() : want_shape("weight", node.weight, 1, out);
+        return want_optional("weight", node.weight, {1, out});
       case NodeKind::kLinear:
         TRY(want_inputs(node, 1));
         TRY(want_shape("weight", node.weight, out, value(node.inputs[0]).width));
-        return node.bias == kNone ? Result<void>() : want_shape("bias", node.bias, 1, out);
+        TRY(want_optional("input_shift", node.input_shift, {1, value(node.inputs[0]).width}));
+        return want_optional("bias", node.bias, {1, out});
       case NodeKind::kHeadNorm:
       case NodeKind::kRope:
         return check_per_head(node, out);
@@ -143,7 +144,11 @@ class Verifier {
     if (node.heads % node.kv_heads != 0) {
       return invalid("got {} heads and {} kv heads, want a multiple", node.heads, node.kv_heads);
     }
-    return node.key_shift == kNone ? Result<void>() : want_shape("key_shift", node.key_shift, 1, key_width);
+    const auto prefix = static_cast<int64_t>(graph_.prefix.size());
+    TRY(want_optional("key_shift", node.key_shift, {1, key_width}));
+    TRY(want_optional("key_bias", node.key_bias, {1, key_width}));
+    TRY(want_optional("prefix_key", node.prefix_key, {prefix, key_width}));
+    return want_optional("prefix_value", node.prefix_value, {prefix, key_width});
   }
 
   static Result<void> want_inputs(const Node& node, size_t count) {
@@ -168,6 +173,14 @@ class Verifier {
     const Parameter& found = graph_.parameters[static_cast<size_t>(id)];
     if (found.rows == rows && found.columns == columns) return {};
     return invalid("{} '{}': got [{}, {}], want [{}, {}]", what, found.name, found.rows, found.columns, rows, columns);
+  }
+
+  struct Extent {
+    int64_t rows;
+    int64_t columns;
+  };
+  Result<void> want_optional(const char* what, ParameterId id, Extent extent) const {
+    return id == kNone ? Result<void>() : want_shape(what, id, extent.rows, extent.columns);
   }
 
   [[nodiscard]] const Value& value(ValueId id) const { return graph_.values[static_cast<size_t>(id)]; }
