@@ -18,10 +18,10 @@ constexpr float kSmallestScale = 1e-12F;  // for values that were always zero
 
 double decibels(double signal, double noise) { return noise > 0 && signal > 0 ? 10 * std::log10(signal / noise) : 0; }
 
-StaticRange unsigned_range(double low, double high) {
-  const auto scale = std::max(static_cast<float>((high - low) / 255), kSmallestScale);
+StaticRange unsigned_range(double low, double high, double most = 255) {
+  const auto scale = std::max(static_cast<float>((high - low) / most), kSmallestScale);
   const double zero = std::nearbyint(-low / static_cast<double>(scale));
-  return {scale, static_cast<int>(std::clamp(zero, 0.0, 255.0))};
+  return {scale, static_cast<int>(std::clamp(zero, 0.0, most))};
 }
 
 }  // namespace
@@ -127,6 +127,19 @@ RangeChoice choose_symmetric_range(const Histogram& histogram) {
   }
   const auto scale = std::max(static_cast<float>(best / 127), kSmallestScale);
   return {{scale, 0}, -best, best, decibels(histogram.power(), least)};
+}
+
+RangeChoice whole_unsigned_range_16(const Histogram& histogram) {
+  const double low = std::min(0.0, static_cast<double>(histogram.lowest()));
+  const double high = std::max(0.0, static_cast<double>(histogram.highest()));
+  return {unsigned_range(low, high, 65535), low, high, decibels(histogram.power(), histogram.cost({low, high}, 65536))};
+}
+
+RangeChoice whole_symmetric_range_16(const Histogram& histogram) {
+  const double reach =
+      std::max(std::fabs(static_cast<double>(histogram.lowest())), std::fabs(static_cast<double>(histogram.highest())));
+  const auto scale = std::max(static_cast<float>(reach / 32767), kSmallestScale);
+  return {{scale, 0}, -reach, reach, decibels(histogram.power(), histogram.cost({-reach, reach}, 65535))};
 }
 
 }  // namespace hotaru
