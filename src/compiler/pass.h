@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "compiler/calibration_set.h"
+#include "compiler/channel_statistics.h"
 #include "compiler/optimise_report.h"
 #include "compiler/optimised_model.h"
 #include "compiler/tensor_section.h"
@@ -45,6 +46,10 @@ struct PassContext {
   std::vector<std::string> skip;  // by the user's wish
   OptimiseReport* report = nullptr;
 
+  // What the running pass wants said in the report.
+  std::string note;
+  // Made by observe, by ValueId; passes that scale or permute channels keep it true.
+  std::vector<ChannelStatistics> observed;
   // Made by calibrate. By ValueId, empty where not observed: mean square of each channel of a linear's input.
   std::vector<std::vector<float>> channel_power;
   // Made by the quantising passes, by ParameterId.
@@ -53,6 +58,9 @@ struct PassContext {
 
 // Did the user leave out this pass, or this part of a pass?
 bool is_skipped(const PassContext& context, std::string_view name);
+
+// An error unless observe has run.
+Result<void> want_observed(const PassContext& context);
 
 using PassFunction = Result<void> (*)(PassContext& context);
 

@@ -21,10 +21,27 @@ constexpr std::array kRtnPasses = {
 };
 
 constexpr std::array<std::string_view, 3> kRemedies = {"shift-keys", "split-key-bias", "wide-inputs"};
+constexpr Pass kQuantiseGptq{"quantise-gptq", Effect::kLossy, quantise_gptq, kRemedies};
+
 constexpr std::array kGptqPasses = {
     Pass{"fold-norms", Effect::kEquivalent, fold_norms},
     // From here on no weight changes basis.
-    Pass{"quantise-gptq", Effect::kLossy, quantise_gptq, kRemedies},
+    kQuantiseGptq,
+};
+
+constexpr std::array kFullPasses = {
+    Pass{"untie-head", Effect::kEquivalent, untie_head},
+    Pass{"fold-norms", Effect::kEquivalent, fold_norms},
+    Pass{"fold-value-bias", Effect::kEquivalent, fold_value_bias},
+    Pass{"observe", Effect::kNothing, observe},
+    Pass{"scale-query-key", Effect::kEquivalent, scale_query_key},
+    Pass{"scale-up-down", Effect::kEquivalent, scale_up_down},
+    Pass{"permute-ffn", Effect::kEquivalent, permute_ffn},
+    Pass{"rotate-values", Effect::kEquivalent, rotate_values},
+    Pass{"rotate-residual", Effect::kEquivalent, rotate_residual},
+    // From here on no weight changes basis.
+    Pass{"choose-prefix", Effect::kLossy, choose_prefix},
+    kQuantiseGptq,
 };
 
 std::string names_of(std::span<const Pass> passes) {
@@ -73,23 +90,32 @@ Result<void> write_dumps(const Pass& pass, const OptimiseOptions& options, const
 Result<std::span<const Pass>> passes_of(std::string_view recipe) {
   if (recipe == "rtn") return std::span<const Pass>(kRtnPasses);
   if (recipe == "gptq") return std::span<const Pass>(kGptqPasses);
-  if (recipe == "full") return not_supported("--recipe {}: not supported yet; use --recipe gptq or rtn", recipe);
+  if (recipe == "full") return std::span<const Pass>(kFullPasses);
   return invalid("--recipe: got '{}', want full, gptq or rtn", recipe);
+}
+
+std::span<const Pass> exact_rewrites() {
+  const auto first_other = std::ranges::find(kFullPasses, std::string_view("choose-prefix"), &Pass::name);
+  return std::span<const Pass>(kFullPasses.begin(), first_other);
 }
 
 Result<bool> run_passes(std::span<const Pass> passes, const OptimiseOptions& options, PassContext& context) {
   TRY(check_options(passes, options));
   for (const Pass& pass : passes) {
-    PassReport entry{std::string(pass.name), std::string(effect_name(pass.effect))};
+    PassReport entry;
+    entry.name = pass.name;
+    entry.effect = effect_name(pass.effect);
     entry.is_skipped = std::ranges::find(options.skip, pass.name) != options.skip.end();
     if (!entry.is_skipped) {
       const auto start = std::chrono::steady_clock::now();
+      context.note.clear();
       auto done = pass.run(context);
       if (!done) return at(pass.name, std::move(done).error());
       context.graph->passes.emplace_back(pass.name);
       if (auto sound = verify(*context.graph); !sound) return at(pass.name, std::move(sound).error());
       entry.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      log_info(fmt::format("{}: {:.1f} s", pass.name, entry.seconds));
+      entry.note = std::move(context.note);
+      log_info(fmt::format("{}: {:.1f} s{}{}", pass.name, entry.seconds, entry.note.empty() ? "" : "; ", entry.note));
     }
     context.report->passes.push_back(std::move(entry));
     TRY(write_dumps(pass, options, *context.graph));
