@@ -38,7 +38,7 @@ void Histogram::widen() {
   width_ *= 2;
 }
 
-void Histogram::add(std::span<const float> values) {
+void Histogram::add(std::span<const float> values, std::span<const uint32_t> weights) {
   if (values.empty()) return;
   sums_.clear();
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -50,11 +50,15 @@ void Histogram::add(std::span<const float> values) {
   while (reach >= width_ * (kHalf - 1)) widen();
   // Scaling by a power of two is exact, in binary32 too.
   const auto inverse = static_cast<float>(1 / width_);
-  for (const float value : values) {
-    const float t = value * inverse;
-    int b = static_cast<int>(t);
-    b -= static_cast<float>(b) > t ? 1 : 0;  // floor; std::floor is a call on plain x86-64
-    bins_[static_cast<size_t>(b + kHalf)]++;
+  static constexpr uint32_t kOnce[] = {1};
+  if (weights.empty()) weights = kOnce;
+  for (size_t row = 0; row < values.size(); row += weights.size()) {
+    for (size_t channel = 0; channel < weights.size(); channel++) {
+      const float t = values[row + channel] * inverse;
+      int b = static_cast<int>(t);
+      b -= static_cast<float>(b) > t ? 1 : 0;  // floor; std::floor is a call on plain x86-64
+      bins_[static_cast<size_t>(b + kHalf)] += weights[channel];
+    }
   }
 }
 

@@ -33,6 +33,7 @@ class LayerQuantiser {
   Result<void> quantise_attention(const Half& half, const Block& block);
   Result<void> quantise_ffn(const Half& half, const Block& block);
   Result<void> choose_ranges(const Half& half, const std::vector<ValueId>& values);
+  [[nodiscard]] std::vector<uint32_t> channel_weights(const Half& half, ValueId value) const;
   void settle_range(ValueId id, const Histogram& histogram, int layer);
   Result<KeyStatistics> observe_keys(const Half& half, ValueId query);
   Result<void> choose_key_form(const Half& half, const Block& block);
