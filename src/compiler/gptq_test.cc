@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "compiler/cholesky.h"
 #include "kernels/packed.h"
 #include "tensor/random.h"
 
@@ -44,7 +45,7 @@ Moments moments_of(size_t inputs, size_t tokens, uint64_t seed, const Token& tok
   return moments;
 }
 
-// Each input is half its neighbour; every eighth is four times as large.
+// Each input leans on its neighbour; every eighth is four times as large.
 void correlated(Random& random, std::vector<float>& x) {
   float last = random.next_normal();
   for (size_t k = 0; k < x.size(); k++) {
@@ -124,7 +125,6 @@ TEST(Gptq, BeatsRoundingOnCorrelatedInputsOfAnySize) {
   }
 }
 
-// Rows: kept error on tokens that took no part is not above rounding's, whatever the inputs.
 TEST(Gptq, NeverKeepsWorseThanRounding) {
   constexpr size_t kInputs = 64;
   const std::vector<float> weights = normal_weights(5, kInputs);
@@ -160,7 +160,7 @@ TEST(Gptq, DeadInputsHaveNoCodes) {
   const std::vector<float> values = values_of(result, kInputs);
   for (size_t n = 0; n < 17; n++) {
     for (const size_t k : {0U, 5U, 40U, 95U}) EXPECT_EQ(values[n * kInputs + k], 0.0F) << n << ", " << k;
-    EXPECT_NE(values[n * kInputs + 1], 0.0F) << n;
+    EXPECT_GT(std::count_if(&values[n * kInputs], &values[n * kInputs] + kInputs, [](float w) { return w != 0; }), 70);
   }
   const std::vector<float> none(kInputs * kInputs);
   const GptqResult nothing = run({{weights, 17, kInputs}, {none, {}, {}}, {}}, {});
@@ -242,7 +242,7 @@ TEST(Gptq, EachStepOfRefinementLowersTheError) {
     options.descent_passes = passes;
     const GptqReport report = run(problem, options).report;
     EXPECT_LT(report.error, last) << refit << ", " << passes;
-    if (!refit) EXPECT_EQ(report.error, report.plain_error);
+    EXPECT_TRUE(refit || report.error == report.plain_error);
     last = report.error;
   }
 }
@@ -264,35 +264,72 @@ TEST(Gptq, TheSameBytesWhateverTheThreads) {
   }
 }
 
-// One group of 32 codes of which only five matter much: all 16^5 of them, with every multiplier, are tried for the row
-// scale that was found; the others stay as they are.
-TEST(Gptq, ComesCloseToTheBestCodesThereAre) {
-  constexpr size_t kInputs = 32;
-  const Moments moments = moments_of(kInputs, 400, 1, exact);
-  const std::vector<float> weights = normal_weights(1, kInputs);
-  const GptqProblem problem{{weights, 1, kInputs}, {moments.quantised, {}, {}}, {}};
-  const std::vector<float> found = values_of(run(problem, {}), kInputs);
-  std::vector<float> best = found;
-  double least = distance(weights, found, moments.quantised);
-  const double kept = least;
-  const GptqResult result = run(problem, {});
-  std::vector<int8_t> codes(16 * kInputs);
-  std::vector<uint8_t> multipliers(16);
-  unpack_int4(result.matrix.packed.data(), 1, kInputs, codes.data(), multipliers.data());
-  const float step = result.matrix.row_scale[0] * static_cast<float>(multipliers[0]);
-  std::vector<float> tried = found;
-  for (size_t trial = 0; trial < 7776; trial++) {  // -2 .. 3 added to five neighbouring codes
-    for (size_t start = 0; start + 5 <= kInputs; start += 3) {
-      tried = found;
-      size_t rest = trial;
-      for (size_t k = start; k < start + 5; k++, rest /= 6) {
-        const int code = codes[k] + static_cast<int>(rest % 6) - 2;
-        tried[k] = step * static_cast<float>(std::clamp(code, -8, 7));
-      }
-      least = std::min(least, distance(weights, tried, moments.quantised));
+// All codes of one row under its kept step, by branch and bound: what a branch has cost so far cuts it off.
+class Exhaustive {
+ public:
+  Exhaustive(const std::vector<float>& weights, const std::vector<float>& moments)
+      : weights_(weights), root_(moments.begin(), moments.end()), errors_(weights.size()) {
+    EXPECT_TRUE(factorise_upper(root_.data(), weights.size(), weights.size()));
+  }
+  // The least of `least` and the error of any codes with this step.
+  double search(double step, double least) {
+    least_ = least;
+    descend(0, step, 0);
+    return least_;
+  }
+
+ private:
+  // Columns in order: |R^T e|^2, whose j-th part has only e_0 .. e_j.
+  void descend(size_t j, double step, double sum) {
+    const size_t n = weights_.size();
+    if (j == n) {
+      least_ = sum;
+      return;
+    }
+    double before = 0;
+    for (size_t i = 0; i < j; i++) before += root_[i * n + j] * errors_[i];
+    const double pivot = root_[j * n + j];
+    const double centre = (static_cast<double>(weights_[j]) + before / pivot) / step;
+    std::vector<std::pair<double, int>> codes;
+    for (int code = -8; code <= 7; code++) codes.emplace_back(std::abs(code - centre), code);
+    std::sort(codes.begin(), codes.end());
+    for (const auto& [distance_in_steps, code] : codes) {
+      const double cost = distance_in_steps * step * pivot;
+      if (sum + cost * cost >= least_) return;
+      errors_[j] = static_cast<double>(weights_[j]) - step * code;
+      descend(j + 1, step, sum + cost * cost);
     }
   }
-  EXPECT_LT(kept, 1.05 * least);
+
+  const std::vector<float>& weights_;
+  std::vector<double> root_;    // [K, K] R of H = R R^T
+  std::vector<double> errors_;  // [K]
+  double least_ = 0;
+};
+
+TEST(Gptq, ComesCloseToTheBestCodesThereAre) {
+  constexpr size_t kInputs = 32;
+  constexpr size_t kRows = 12;
+  const Moments moments = moments_of(kInputs, 400, 1, exact);
+  const std::vector<float> weights = normal_weights(kRows, kInputs);
+  GptqOptions options;
+  options.damping = 1e-6;
+  double kept = 0;
+  double best = 0;
+  for (size_t n = 0; n < kRows; n++) {
+    const std::vector<float> row(weights.begin() + n * kInputs, weights.begin() + (n + 1) * kInputs);
+    const GptqResult result = run({{row, 1, kInputs}, {moments.quantised, {}, {}}, {}}, options);
+    const double error = distance(row, values_of(result, kInputs), moments.quantised);
+    double least = error;
+    Exhaustive exhaustive(row, moments.quantised);
+    std::vector<int8_t> codes(16 * kInputs);
+    std::vector<uint8_t> multipliers(16);
+    unpack_int4(result.matrix.packed.data(), 1, kInputs, codes.data(), multipliers.data());
+    least = exhaustive.search(static_cast<double>(result.matrix.row_scale[0] * multipliers[0]), least);
+    kept += error;
+    best += least;
+  }
+  EXPECT_LT(kept, 1.12 * best);
 }
 
 }  // namespace
