@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "format/features.h"
+
 namespace hotaru {
 namespace {
 
@@ -14,7 +16,7 @@ constexpr uint64_t kMaxHeads = 4096;
 constexpr size_t kMaxDimensions = 4;
 
 // Names that a file may require. Every addition that changes what a file means goes here, with its reader.
-constexpr std::array<std::string_view, 0> kKnownFeatures = {};
+constexpr std::array kKnownFeatures = {kFeatureWideInputs};
 
 std::optional<uint64_t> element_bytes(fb::Layout layout) {
   switch (layout) {
