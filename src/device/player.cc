@@ -39,6 +39,17 @@ class Resolver {
     return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
   }
 
+  // What adapters add behind the call.
+  [[nodiscard]] std::vector<PlannedAddition> additions(const fb::Call& call) const {
+    const fb::LinearCall* linear = call.operation_as_LinearCall();
+    if (linear == nullptr) return {};
+    return memory_.adapters->additions({.call = linear,
+                                        .input = buffer<uint8_t>(linear->input_buffer()),
+                                        .output = buffer<float>(linear->output_buffer()),
+                                        .inputs = dimension(linear->weight(), 1),
+                                        .outputs = dimension(linear->weight(), 0)});
+  }
+
   // A buffer's address, or null for -1.
   template <typename T>
   [[nodiscard]] T* buffer(int id) const {
@@ -262,6 +273,7 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
       return at(place, std::move(resolved).error());
     }
     planned.calls.push_back(*std::move(resolved));
+    planned.additions.push_back(resolver.additions(*call));
   }
   return planned;
 }
@@ -269,13 +281,21 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
 size_t workspace_bytes(const PlannedProgram& program) {
   size_t bytes = 0;
   for (const PlannedCall& call : program.calls) bytes = std::max(bytes, call_workspace(call, program.max_rows));
+  for (const auto& additions : program.additions) {
+    for (const auto& [adapter, args] : additions) {
+      bytes = std::max(bytes, low_rank_workspace_bytes(program.max_rows, args.inputs, args.rank));
+    }
+  }
   return bytes;
 }
 
 void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread) {
   const CallPlayer player{step, thread};
-  for (const PlannedCall& call : program.calls) {
-    std::visit(player, call);
+  for (size_t i = 0; i < program.calls.size(); i++) {
+    std::visit(player, program.calls[i]);
+    thread.barrier->wait();
+    if (step.adapter_runs.empty() || program.additions[i].empty()) continue;
+    play_additions(program.additions[i], step.adapter_runs, {thread.kernels, thread.workspace, thread.slice});
     thread.barrier->wait();
   }
 }
