@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -20,11 +21,13 @@ class ParameterSource {
 
   [[nodiscard]] Result<std::vector<float>> materialise(ParameterId id) const;
   [[nodiscard]] Result<std::vector<double>> materialise_double(ParameterId id) const;
-  // Some rows only (token embeddings); not for parameters with a rewrite that mixes rows.
+  // Some rows only (token embeddings). A rewrite that mixes rows costs the whole matrix.
   [[nodiscard]] Result<std::vector<float>> materialise_rows(ParameterId id, RowRange rows) const;
 
  private:
   [[nodiscard]] Result<std::vector<float>> source_rows(ParameterId id, RowRange rows) const;
+  [[nodiscard]] Result<void> read_double(ParameterId id, RowRange rows, std::span<double> out) const;
+  [[nodiscard]] Result<std::vector<double>> rows_before_mixing(ParameterId id, RowRange rows) const;
   [[nodiscard]] Result<std::vector<double>> rewritten_rows(ParameterId id, RowRange rows) const;
   const Graph* graph_;
   const Safetensors* tensors_ = nullptr;

@@ -35,8 +35,11 @@ struct Value {
 
 enum class RewriteKind { kScaleColumns, kScaleRows, kRotateColumns, kRotateRows, kPermuteColumns, kPermuteRows };
 
-// An exact change of basis of a parameter, in the order applied. W[r, c]: ScaleColumns W[r, c] *= values[c];
-// ScaleRows W[r, c] *= values[r]; others: QUANTISATION 1.
+// An exact change of basis of a parameter, in the order applied. Q is Rotation(n, seed) (compiler/rotation.h).
+//   ScaleColumns    W[r, c] *= values[c]         ScaleRows    W[r, c] *= values[r]
+//   RotateColumns   W <- W Q                     RotateRows   W <- Q^T W
+//   PermuteColumns  W'[r, c] = W[r, values[c]]   PermuteRows  W'[r, c] = W[values[r], c]
+// A vector is a row [1, N], so it always takes the Columns kind: the bias of a linear with RotateRows, RotateColumns.
 struct Rewrite {
   RewriteKind kind = RewriteKind::kScaleColumns;
   std::string pass;  // who did it
