@@ -53,9 +53,15 @@ PlannedAddition AdapterPlanner::plan(const fb::Adapter& adapter, const fb::Adapt
   args.outputs = static_cast<int>(site.output_count());
   args.stride = place.outputs;
   args.input = place.input;
+  args.high = place.high;
   args.down = address<int8_t>(bytes(site.down()));
-  args.down_offset = offsets(*site.down(), bytes(site.down()), call.input_zero_point()).data();
+  const int low_zero_point = place.high == nullptr ? call.input_zero_point() : call.input_zero_point() & 255;
+  args.down_offset = offsets(*site.down(), bytes(site.down()), low_zero_point).data();
   args.down_scale = scales(bytes(site.down_scale()), call.input_scale()).data();
+  if (place.high != nullptr) {
+    args.high_offset = offsets(*site.down(), bytes(site.down()), call.input_zero_point() >> 8).data();
+    args.high_scale = scales(bytes(site.down_scale()), 256.0F * call.input_scale()).data();
+  }
   args.inverse_scale = site.hidden_inverse_scale();
   args.zero_point = site.hidden_zero_point();
   args.up = address<int8_t>(bytes(site.up()));
@@ -98,6 +104,7 @@ void play_additions(std::span<const PlannedAddition> additions, std::span<const 
       const auto first = static_cast<size_t>(run.begin);
       args.tokens = run.end - run.begin;
       args.input += first * static_cast<size_t>(args.inputs);
+      if (args.high != nullptr) args.high += first * static_cast<size_t>(args.inputs);
       args.output += first * static_cast<size_t>(args.stride);
       args.workspace = thread.workspace;
       play_low_rank(args, thread.kernels->linear_int8, thread.slice);

@@ -32,6 +32,7 @@ struct PlannedAddition {
 struct LinearPlace {
   const fb::LinearCall* call = nullptr;
   const uint8_t* input = nullptr;
+  const uint8_t* high = nullptr;  // the second plane of 16-bit inputs
   float* output = nullptr;
   int inputs = 0;
   int outputs = 0;

@@ -39,14 +39,19 @@ class Resolver {
     return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
   }
 
-  // What adapters add behind the call.
+  // What adapters add behind the call. 16-bit inputs are a plane of low bytes and, behind its rows, one of high bytes.
   [[nodiscard]] std::vector<PlannedAddition> additions(const fb::Call& call) const {
     const fb::LinearCall* linear = call.operation_as_LinearCall();
     if (linear == nullptr) return {};
+    const int inputs = dimension(linear->weight(), 1);
+    const auto* input = buffer<uint8_t>(linear->input_buffer());
+    const size_t rows = program_.buffers()->Get(static_cast<unsigned>(linear->input_buffer()))->rows();
+    const bool is_16_bit = linear->input_bits() == 16;
     return memory_.adapters->additions({.call = linear,
-                                        .input = buffer<uint8_t>(linear->input_buffer()),
+                                        .input = input,
+                                        .high = is_16_bit ? input + rows * static_cast<size_t>(inputs) : nullptr,
                                         .output = buffer<float>(linear->output_buffer()),
-                                        .inputs = dimension(linear->weight(), 1),
+                                        .inputs = inputs,
                                         .outputs = dimension(linear->weight(), 0)});
   }
 
