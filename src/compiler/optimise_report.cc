@@ -40,6 +40,7 @@ Json to_json(const OptimiseReport& report, bool with_times) {
                {"warnings", report.warnings}};
   for (const PassReport& pass : report.passes) {
     Json entry = {{"name", pass.name}, {"effect", pass.effect}, {"skipped", pass.is_skipped}};
+    if (!pass.note.empty()) entry["note"] = pass.note;
     if (with_times) entry["seconds"] = rounded(pass.seconds);
     json["passes"].push_back(std::move(entry));
   }

@@ -15,6 +15,7 @@ struct PassReport {
   std::string effect;
   bool is_skipped = false;
   double seconds = 0;
+  std::string note;  // what it chose, in words; mostly empty
 };
 
 // A quantised matrix. SQNR in dB: power of the weights over power of the error.

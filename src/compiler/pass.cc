@@ -16,4 +16,9 @@ std::string_view effect_name(Effect effect) {
   return "?";
 }
 
+Result<void> want_observed(const PassContext& context) {
+  if (!context.observed.empty()) return {};
+  return invalid("no channel was observed: want the pass 'observe' before");
+}
+
 }  // namespace hotaru

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/thread_pool.h"
 #include "compiler/calibration_set.h"
+#include "compiler/channel_statistics.h"
 #include "compiler/optimise_report.h"
 #include "compiler/optimised_model.h"
 #include "compiler/tensor_section.h"
@@ -36,11 +37,18 @@ struct PassContext {
   int group = 32;
   OptimiseReport* report = nullptr;
 
+  // What the running pass wants said in the report.
+  std::string note;
+  // Made by observe, by ValueId; passes that scale or permute channels keep it true.
+  std::vector<ChannelStatistics> observed;
   // Made by calibrate. By ValueId, empty where not observed: mean square of each channel of a linear's input.
   std::vector<std::vector<float>> channel_power;
   // Made by the quantising passes, by ParameterId.
   std::vector<StoredParameter> stored;
 };
+
+// An error unless observe has run.
+Result<void> want_observed(const PassContext& context);
 
 using PassFunction = Result<void> (*)(PassContext& context);
 

@@ -20,6 +20,19 @@ constexpr std::array kRtnPasses = {
     // No float matrix is left: the HAR is written. `hotaru compile` goes on with lower and plan-memory.
 };
 
+constexpr std::array kExactRewrites = {
+    Pass{"untie-head", Effect::kEquivalent, untie_head},
+    Pass{"fold-norms", Effect::kEquivalent, fold_norms},
+    Pass{"fold-value-bias", Effect::kEquivalent, fold_value_bias},
+    Pass{"observe", Effect::kNothing, observe},
+    Pass{"scale-query-key", Effect::kEquivalent, scale_query_key},
+    Pass{"scale-up-down", Effect::kEquivalent, scale_up_down},
+    Pass{"permute-ffn", Effect::kEquivalent, permute_ffn},
+    Pass{"rotate-values", Effect::kEquivalent, rotate_values},
+    Pass{"rotate-residual", Effect::kEquivalent, rotate_residual},
+    // From here on no weight changes basis.
+};
+
 std::string names_of(std::span<const Pass> passes) {
   std::string names;
   for (const Pass& pass : passes) names += fmt::format("{}{}", names.empty() ? "" : ", ", pass.name);
@@ -64,19 +77,25 @@ Result<std::span<const Pass>> passes_of(std::string_view recipe) {
   return invalid("--recipe: got '{}', want full, gptq or rtn", recipe);
 }
 
+std::span<const Pass> exact_rewrites() { return kExactRewrites; }
+
 Result<bool> run_passes(std::span<const Pass> passes, const OptimiseOptions& options, PassContext& context) {
   TRY(check_options(passes, options));
   for (const Pass& pass : passes) {
-    PassReport entry{std::string(pass.name), std::string(effect_name(pass.effect))};
+    PassReport entry;
+    entry.name = pass.name;
+    entry.effect = effect_name(pass.effect);
     entry.is_skipped = std::ranges::find(options.skip, pass.name) != options.skip.end();
     if (!entry.is_skipped) {
       const auto start = std::chrono::steady_clock::now();
+      context.note.clear();
       auto done = pass.run(context);
       if (!done) return at(pass.name, std::move(done).error());
       context.graph->passes.emplace_back(pass.name);
       if (auto sound = verify(*context.graph); !sound) return at(pass.name, std::move(sound).error());
       entry.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      log_info(fmt::format("{}: {:.1f} s", pass.name, entry.seconds));
+      entry.note = std::move(context.note);
+      log_info(fmt::format("{}: {:.1f} s{}{}", pass.name, entry.seconds, entry.note.empty() ? "" : "; ", entry.note));
     }
     context.report->passes.push_back(std::move(entry));
     TRY(write_dumps(pass, options, *context.graph));

@@ -31,6 +31,9 @@ struct OptimiseOptions {
 // All passes of a recipe, in order.
 Result<std::span<const Pass>> passes_of(std::string_view recipe);
 
+// What leaves the float model as it is and makes it easier to round.
+std::span<const Pass> exact_rewrites();
+
 // Runs the passes on a context, each timed and its graph verified. Returns false if it stopped before the last one.
 Result<bool> run_passes(std::span<const Pass> passes, const OptimiseOptions& options, PassContext& context);
 

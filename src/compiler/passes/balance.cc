@@ -1,0 +1,58 @@
+#include "compiler/passes/balance.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace hotaru {
+namespace {
+
+constexpr double kMostScale = 64;
+constexpr int kSteps = 4;  // exponents 0, 1/4, ... 1
+
+struct Exponents {
+  double large;
+  double small;
+};
+
+std::vector<double> scales_of(std::span<const double> large, std::span<const double> small, Exponents exponents) {
+  std::vector<double> logarithms(large.size());
+  double sum = 0;
+  double count = 0;
+  for (size_t c = 0; c < large.size(); c++) {
+    if (large[c] <= 0 || small[c] <= 0) continue;
+    logarithms[c] = exponents.large * std::log(large[c]) - exponents.small * std::log(small[c]);
+    sum += logarithms[c];
+    count++;
+  }
+  std::vector<double> scales(large.size(), 1);
+  for (size_t c = 0; c < large.size(); c++) {
+    if (large[c] <= 0 || small[c] <= 0) continue;
+    scales[c] = std::clamp(std::exp(logarithms[c] - sum / count), 1 / kMostScale, kMostScale);
+  }
+  return scales;
+}
+
+}  // namespace
+
+Balance balance(std::span<const double> large, std::span<const double> small,
+                const std::function<double(std::span<const double> scales)>& cost) {
+  CHECK_EQ(large.size(), small.size());
+  Balance best;
+  best.scales.assign(large.size(), 1);
+  best.cost = best.cost_without = cost(best.scales);
+  for (int a = 0; a <= kSteps; a++) {
+    for (int b = 0; b <= kSteps; b++) {
+      std::vector<double> scales =
+          scales_of(large, small, {a / static_cast<double>(kSteps), b / static_cast<double>(kSteps)});
+      const double its_cost = cost(scales);
+      if (its_cost >= best.cost) continue;
+      best.cost = its_cost;
+      best.scales = std::move(scales);
+    }
+  }
+  return best;
+}
+
+}  // namespace hotaru

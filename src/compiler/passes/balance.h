@@ -1,0 +1,21 @@
+// Channel scales s that move size from one factor of a product to the other, chosen by what the product would lose.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace hotaru {
+
+struct Balance {
+  std::vector<double> scales;  // in [1/64, 64], geometric mean about 1
+  double cost = 0;             // of `scales`
+  double cost_without = 0;     // of ones
+};
+
+// s[c] = large[c]^a / small[c]^b with the cheapest exponents of a grid, (0, 0) among them. A channel where either is
+// zero keeps its scale.
+Balance balance(std::span<const double> large, std::span<const double> small,
+                const std::function<double(std::span<const double> scales)>& cost);
+
+}  // namespace hotaru
