@@ -185,10 +185,11 @@ Result<AddedAdapter> add_adapter(const AdapterPaths& paths, const AddAdapterOpti
     return invalid("{}: there is an adapter '{}' already; remove it or choose another --name", paths.har, report.name);
   }
   TRY(check_base(adapter, model, report));
-  TRY_ASSIGN(const Graph twin, dequantised_graph(model));
+  FloatTwin twin{{}, stored_rows(model)};
+  TRY_ASSIGN(twin.graph, streamed_graph(model));
   std::vector<LowRank> additions = adapter.additions;
   if (options.transports) {
-    TRY_ASSIGN(additions, moved_additions(adapter, model, twin));
+    TRY_ASSIGN(additions, moved_additions(adapter, model, twin.graph));
   }
   TRY_ASSIGN(const CalibrationSet calibration, load_text_of(har, model, options.calibration));
   TRY_ASSIGN(const auto quantised, quantise_additions(twin, std::move(additions), calibration.batch, pool));

@@ -90,16 +90,16 @@ bool all_finite(std::span<const float> values) {
 
 }  // namespace
 
-Result<std::vector<QuantisedAddition>> quantise_additions(const Graph& graph, std::vector<LowRank> additions,
+Result<std::vector<QuantisedAddition>> quantise_additions(const FloatTwin& twin, std::vector<LowRank> additions,
                                                           const SegmentBatch& batch, ThreadPool& pool) {
-  Graph adapted = graph;
+  Graph adapted = twin.graph;
   for (LowRank& addition : additions) TRY(rotate_middle(addition));
   const std::vector<ValueId> ids = attach(adapted, additions);
-  const ParameterSource parameters(&adapted, nullptr);
+  const ParameterSource parameters(&adapted, twin.matrices);
   FloatExecutor executor(&adapted, &parameters, &pool);
   TRY(executor.begin(batch));
   std::vector<QuantisedAddition> results(additions.size());
-  const auto layers = static_cast<int>(graph.shape.layers);
+  const auto layers = static_cast<int>(adapted.shape.layers);
   Progress progress("calibrate", static_cast<uint64_t>(layers), "layers");
   for (int layer = 0; layer < layers; layer++) {
     std::map<ValueId, std::vector<float>> seen;  // u of this layer's additions, [tokens, r]

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "compiler/float_executor.h"
 #include "compiler/quantise_matrix.h"
+#include "compiler/weights.h"
 #include "graph/low_rank.h"
 
 namespace hotaru {
@@ -27,8 +28,14 @@ struct QuantisedAddition {
   double sqnr_db = 0;       // of u's codes on the calibration text
 };
 
-// `graph` is the model's float twin with all its values, no adapter attached; `batch` is what u is measured on.
-Result<std::vector<QuantisedAddition>> quantise_additions(const Graph& graph, std::vector<LowRank> additions,
+// The model's float twin, no adapter attached: streamed_graph and stored_rows, say.
+struct FloatTwin {
+  Graph graph;
+  ParameterSource::RowReader matrices;
+};
+
+// `batch` is what u is measured on.
+Result<std::vector<QuantisedAddition>> quantise_additions(const FloatTwin& twin, std::vector<LowRank> additions,
                                                           const SegmentBatch& batch, ThreadPool& pool);
 
 }  // namespace hotaru
