@@ -19,7 +19,6 @@ struct OptimizeCommand {
   std::string checkpoint;
   std::string output;
   std::vector<std::string> dumps;
-  bool resume = false;
 };
 
 // "models/demo/" -> "demo.har", in the current folder.
@@ -68,7 +67,6 @@ void print_result(const OptimizeCommand& command, const OptimiseResult& result) 
 
 Result<void> optimize(OptimizeCommand& command) {
   if (command.global.quiet) set_verbosity(Verbosity::kQuiet);
-  if (command.resume) return not_supported("--resume: not supported yet");
   TRY(read_dumps(command));
   if (command.output.empty()) command.output = default_output(command.checkpoint);
   command.options.producer = producer_text();
@@ -97,7 +95,7 @@ void add_optimize(CLI::App& app) {
   sub->add_option("--sequence", calibration.sequence, "Tokens of a segment (at most the model's positions)")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 20));
-  sub->add_option("--recipe", options.recipe, "rtn: rounding only; full and gptq are not supported yet")
+  sub->add_option("--recipe", options.recipe, "full: all rewrites and GPTQ; gptq: no rotation; rtn: rounding only")
       ->capture_default_str()
       ->check(CLI::IsMember({"full", "gptq", "rtn"}));
   sub->add_option("--group", options.group, "Inputs that share a weight multiplier")
@@ -108,7 +106,7 @@ void add_optimize(CLI::App& app) {
   sub->add_option("--stop-after", options.stop_after, "End after this pass");
   sub->add_option("--dump", command->dumps, "PASS:FILE: the graph's text after a pass (repeatable)");
   sub->add_option("--report", options.report_file, "Per layer: SQNR, ranges, method, time; warnings (JSON)");
-  sub->add_flag("--resume", command->resume, "Not supported yet");
+  sub->add_flag("--resume", options.resume, "Go on behind the last layer that a killed run finished (OUTPUT.resume)");
   add_global_options(*sub, command->global);
   set_action(*sub, [command] { return optimize(*command); });
 }

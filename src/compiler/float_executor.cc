@@ -11,8 +11,6 @@
 namespace hotaru {
 namespace {
 
-// Segments are played together until they make this many tokens: short ones would leave threads without work.
-constexpr size_t kChunkTokens = 2048;
 // Logits held at once (32 MiB), by rows between these two.
 constexpr size_t kLogitElements = size_t{1} << 23;
 constexpr size_t kMostLogitRows = 256;
@@ -31,7 +29,6 @@ struct FloatExecutor::State {
 
   Result<void> check(const SegmentBatch& wanted) const;
   Result<void> embed();
-  void cut_chunks();
   [[nodiscard]] std::span<const Node> nodes_of(int layer) const {
     const Graph::Range range = graph->layer_nodes(layer);
     return std::span(graph->nodes).subspan(range.begin, range.end - range.begin);
@@ -95,21 +92,6 @@ Result<void> FloatExecutor::State::embed() {
   return {};
 }
 
-void FloatExecutor::State::cut_chunks() {
-  chunks.clear();
-  size_t begin = 0;
-  size_t first_segment = 0;
-  size_t tokens = 0;
-  for (size_t i = 0; i < batch.lengths.size(); i++) {
-    tokens += static_cast<size_t>(batch.lengths[i]);
-    if (tokens < kChunkTokens && i + 1 < batch.lengths.size()) continue;
-    chunks.push_back({begin, tokens, std::span(batch.lengths).subspan(first_segment, i + 1 - first_segment)});
-    begin += tokens;
-    first_segment = i + 1;
-    tokens = 0;
-  }
-}
-
 void FloatExecutor::State::show_logits(const Node& head, const TokenChunk& chunk, const float* input,
                                        const LogitSink& sink) {
   const auto vocabulary = static_cast<size_t>(graph->values[static_cast<size_t>(head.output)].width);
@@ -139,7 +121,7 @@ FloatExecutor::~FloatExecutor() = default;
 Result<void> FloatExecutor::begin(SegmentBatch batch) {
   TRY(state_->check(batch));
   state_->batch = std::move(batch);
-  state_->cut_chunks();
+  state_->chunks = cut_chunks(state_->batch.lengths);
   const auto& lengths = state_->batch.lengths;
   if (!lengths.empty()) {
     state_->player.cover_positions(static_cast<size_t>(*std::max_element(lengths.begin(), lengths.end())));

@@ -1,11 +1,9 @@
-// Matrix products of the float executor, by OpenBLAS. Each call is a tile of fixed size on one thread of our pool:
-// OpenBLAS' own threading would cut the work by the thread count, and the result with it.
-#include <cblas.h>
-
+// Matrix products of the float executor, by OpenBLAS. Each call is a tile of fixed size on one thread of our pool.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "compiler/blas.h"
 #include "compiler/float_ops.h"
 
 namespace hotaru {
@@ -14,16 +12,6 @@ namespace {
 constexpr size_t kRowTile = 256;
 constexpr size_t kColumnTile = 512;
 constexpr size_t kQueryTile = 128;
-
-blasint blas_int(size_t count) { return static_cast<blasint>(count); }
-
-void use_one_thread_per_call() {
-  static const bool once = [] {
-    openblas_set_num_threads(1);
-    return true;
-  }();
-  (void)once;
-}
 
 void linear_tile(const FloatLinear& linear, size_t row, size_t column) {
   const size_t rows = std::min(kRowTile, linear.rows - row);
@@ -87,7 +75,7 @@ void attention_tile(const FloatAttention& attention, const QueryTile& tile, floa
 }  // namespace
 
 void float_linear(ThreadPool& pool, const FloatLinear& linear) {
-  use_one_thread_per_call();
+  use_one_blas_thread();
   const size_t column_tiles = (linear.n + kColumnTile - 1) / kColumnTile;
   const size_t row_tiles = (linear.rows + kRowTile - 1) / kRowTile;
   for_each_task(pool, row_tiles * column_tiles, [&](size_t task, int) {
@@ -95,8 +83,22 @@ void float_linear(ThreadPool& pool, const FloatLinear& linear) {
   });
 }
 
+void add_outer_products(ThreadPool& pool, const OuterProducts& products) {
+  use_one_blas_thread();
+  const size_t column_tiles = (products.n + kColumnTile - 1) / kColumnTile;
+  const size_t row_tiles = (products.m + kRowTile - 1) / kRowTile;
+  for_each_task(pool, row_tiles * column_tiles, [&](size_t task, int) {
+    const size_t row = task / column_tiles * kRowTile;
+    const size_t column = task % column_tiles * kColumnTile;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas_int(std::min(kRowTile, products.m - row)),
+                blas_int(std::min(kColumnTile, products.n - column)), blas_int(products.rows), 1.0F, products.a + row,
+                blas_int(products.m), products.b + column, blas_int(products.n), 1.0F,
+                products.sum + row * products.n + column, blas_int(products.n));
+  });
+}
+
 void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths) {
-  use_one_thread_per_call();
+  use_one_blas_thread();
   const std::vector<QueryTile> tiles = query_tiles(lengths, attention.heads);
   size_t most_scores = 0;
   for (const QueryTile& tile : tiles) most_scores = std::max(most_scores, tile.count * (tile.first + tile.count));

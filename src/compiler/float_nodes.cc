@@ -11,10 +11,27 @@ namespace {
 
 // Rows a task takes of row-by-row work.
 constexpr size_t kRowsPerTask = 64;
+constexpr size_t kChunkTokens = 2048;
 
 size_t at_index(int id) { return static_cast<size_t>(id); }
 
 }  // namespace
+
+std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths) {
+  std::vector<TokenChunk> chunks;
+  size_t begin = 0;
+  size_t first_segment = 0;
+  size_t tokens = 0;
+  for (size_t i = 0; i < lengths.size(); i++) {
+    tokens += static_cast<size_t>(lengths[i]);
+    if (tokens < kChunkTokens && i + 1 < lengths.size()) continue;
+    chunks.push_back({begin, tokens, lengths.subspan(first_segment, i + 1 - first_segment)});
+    begin += tokens;
+    first_segment = i + 1;
+    tokens = 0;
+  }
+  return chunks;
+}
 
 void RotationTable::cover(std::span<const double> frequency, size_t positions) {
   half_ = frequency.size();
@@ -43,7 +60,7 @@ void NodePlayer::cover_positions(size_t positions) {
 }
 
 std::span<const float> NodePlayer::play(std::span<const Node> nodes, const TokenChunk& chunk,
-                                        std::span<const float> input, const ValueObserver& observer) {
+                                        std::span<const float> input, const ValueHook& hook) {
   for (size_t i = 0; i < values_.size(); i++) {
     values_[i] = {};
     if (!buffers_[i].empty()) free_buffers_.push_back(std::move(buffers_[i]));
@@ -64,7 +81,10 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
     }
     take_buffer(nodes[i].output, chunk.tokens);
     play_node(nodes[i], chunk);
-    if (observer) observer(nodes[i].output, values_[at_index(nodes[i].output)]);
+    if (hook) {
+      hook(nodes[i].output,
+           std::span(buffers_[at_index(nodes[i].output)]).first(values_[at_index(nodes[i].output)].size()));
+    }
     give_back_after(nodes, i);
   }
   return values_[at_index(nodes.back().output)];

@@ -1,6 +1,7 @@
 // Plays nodes of a float graph over one chunk of tokens.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,11 @@ struct TokenChunk {
   size_t tokens = 0;
   std::span<const int64_t> lengths;  // of its segments
 };
+// Segments are played together until they make 2048 tokens: short ones would leave threads without work.
+std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths);
+
+// Sees a value as soon as it is made, and may change it: [T, width] of the chunk's tokens.
+using ValueHook = std::function<void(ValueId value, std::span<float> rows)>;
 
 class NodePlayer {
  public:
@@ -35,9 +41,9 @@ class NodePlayer {
   // Longest segment to come.
   void cover_positions(size_t positions);
   // Plays the nodes; `input` [tokens, width] is the one value that they take from outside. Returns the last node's
-  // output, valid until the next call. Every output is shown to the observer.
+  // output, valid until the next call. The hook, if there is one, is called with every output.
   std::span<const float> play(std::span<const Node> nodes, const TokenChunk& chunk, std::span<const float> input,
-                              const ValueObserver& observer);
+                              const ValueHook& hook);
 
  private:
   void play_node(const Node& node, const TokenChunk& chunk);

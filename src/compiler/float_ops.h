@@ -45,6 +45,15 @@ struct FloatLinear {
 };
 void float_linear(ThreadPool& pool, const FloatLinear& linear);
 
+// sum[m, n] += sum over rows t of a[t, m] b[t, n].
+struct OuterProducts {
+  const float* a;  // [rows, M]
+  const float* b;  // [rows, N]
+  float* sum;      // [M, N]
+  size_t rows, m, n;
+};
+void add_outer_products(ThreadPool& pool, const OuterProducts& products);
+
 // Causal attention within each segment. Heads are neighbours in a row.
 struct FloatAttention {
   const float* query;  // [T, H * E]

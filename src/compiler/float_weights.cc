@@ -30,6 +30,10 @@ Result<void> FloatWeights::load(std::span<const Node> nodes) {
   return {};
 }
 
+void FloatWeights::replace(ParameterId id, std::vector<float> values) {
+  weights_[static_cast<size_t>(id)] = std::move(values);
+}
+
 const float* FloatWeights::data(ParameterId id) const {
   if (id == kNone) return nullptr;
   const std::vector<float>& weight = weights_[static_cast<size_t>(id)];

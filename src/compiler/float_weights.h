@@ -17,6 +17,8 @@ class FloatWeights {
   [[nodiscard]] bool keeps_all() const { return keeps_all_; }
   // Reads what the nodes use; afterwards data() of those parameters is valid until release().
   Result<void> load(std::span<const Node> nodes);
+  // Puts other values in the place of those read.
+  void replace(ParameterId id, std::vector<float> values);
   // [rows, columns]; null for kNone.
   [[nodiscard]] const float* data(ParameterId id) const;
   // Gives everything back, unless all weights are kept.

@@ -10,21 +10,20 @@
 
 namespace hotaru {
 
-// Second moments of a linear's input over some tokens, means per token, [K, K] row-major: x of the float model, u of
-// the quantised one (already on its 8-bit grid).
+// Second moments over some tokens, means per token: u is a linear's input in the quantised model (already on its 8-bit
+// grid) and x in the float one; r_q and r are the residual streams that the output is added to.
 struct InputMoments {
-  std::span<const float> quantised;  // H[i, j] = mean u_i u_j
-  std::span<const float> cross;      // G[i, j] = mean x_i u_j; empty: no re-targeting
+  std::span<const float> quantised;  // [K, K] H[i, j] = mean u_i u_j
+  std::span<const float> cross;      // [K, K] G[i, j] = mean x_i u_j; empty: as if x = u
+  std::span<const float> residual;   // [N, K] R[n, k] = mean (r - r_q)_n u_k; empty: as if r = r_q
 };
 
 struct GptqProblem {
   MatrixView matrix;
   InputMoments moments;
-  // Of tokens not in `moments`, for choosing beta; empty: `moments` chooses, and beta is at most 0.5.
+  // Of tokens not in `moments` and with the same parts, for choosing beta and what to keep; empty: `moments` chooses,
+  // and beta is at most 0.5.
   InputMoments held_out;
-  // mean (r - r_q)_n u_k, [N, K]: what the float residual stream is ahead of the quantised one where this linear's
-  // output is added to it; empty: none.
-  std::span<const float> residual;
 };
 
 struct GptqOptions {
@@ -32,11 +31,12 @@ struct GptqOptions {
   double damping = 0.01;   // of the mean diagonal; raised tenfold until H can be factorised
   bool retarget = true;    // W* = W + beta (W (G - H) + R) H^-1 (QEP; Qronos), beta from {0, .25, .5, .75, 1}
   bool refit = true;       // row scales after rounding
-  int descent_passes = 2;  // +-1 coordinate descent on the codes
+  int descent_passes = 2;  // over all groups: each rounded anew with the others held, then single codes by one
 };
 
-// Output errors E |(W x + r) - (Q u + r_q)|^2 over E |W x|^2, over the held-out tokens where there are any. Without
-// `cross`: E |(W - Q) u|^2 over E |W u|^2.
+// Output errors E |(W x + r) - (Q u + r_q)|^2 less what no Q can change, E |W (x - u) + r - r_q|^2, over E |W u|^2, on
+// the held-out tokens where there are any. Without `cross` and `residual` it is E |(W - Q) u|^2 / E |W u|^2; with them
+// it is below zero where Q makes up for more of the error of what came before than it adds.
 struct GptqReport {
   double rtn_error = 0;    // rounding with the scale search alone
   double plain_error = 0;  // GPTQ without re-targeting, refit and descent

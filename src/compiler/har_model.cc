@@ -1,6 +1,9 @@
 #include "compiler/har_model.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "format/features.h"
 
 namespace hotaru {
 namespace {
@@ -140,6 +143,16 @@ fb::ModelShapeT shape_table(const GraphShape& shape) {
   return table;
 }
 
+std::vector<std::string> required_features(const Graph& graph) {
+  const auto is_wide = [&graph](ValueId value) { return graph.values[static_cast<size_t>(value)].bits == 16; };
+  std::vector<std::string> features;
+  if (std::ranges::any_of(
+          graph.nodes, [&](const Node& node) { return node.kind == NodeKind::kLinear && is_wide(node.inputs[0]); })) {
+    features.emplace_back(kFeatureWideInputs);
+  }
+  return features;
+}
+
 fb::HarT har_meta(const Graph& graph, const std::vector<StoredParameter>& stored) {
   fb::HarT meta;
   meta.shape = std::make_unique<fb::ModelShapeT>(shape_table(graph.shape));
@@ -150,6 +163,7 @@ fb::HarT har_meta(const Graph& graph, const std::vector<StoredParameter>& stored
   for (const Node& node : graph.nodes) meta.nodes.push_back(node_table(node));
   meta.tied_embeddings = graph.tied_embeddings;
   meta.passes = graph.passes;
+  meta.required_features = required_features(graph);
   meta.prefix = graph.prefix;
   return meta;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -9,6 +10,9 @@
 #include "format/har.h"
 
 namespace hotaru {
+
+// What a reader of the graph's HAR or HEF must know (format/features.h).
+std::vector<std::string> required_features(const Graph& graph);
 
 // Graph, parameters and nodes; the caller adds identity, quantisation, generation and tensors.
 fb::HarT har_meta(const Graph& graph, const std::vector<StoredParameter>& stored);

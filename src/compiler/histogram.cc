@@ -18,10 +18,10 @@ constexpr float kSmallestScale = 1e-12F;  // for values that were always zero
 
 double decibels(double signal, double noise) { return noise > 0 && signal > 0 ? 10 * std::log10(signal / noise) : 0; }
 
-StaticRange unsigned_range(double low, double high) {
-  const auto scale = std::max(static_cast<float>((high - low) / 255), kSmallestScale);
+StaticRange unsigned_range(double low, double high, double most = 255) {
+  const auto scale = std::max(static_cast<float>((high - low) / most), kSmallestScale);
   const double zero = std::nearbyint(-low / static_cast<double>(scale));
-  return {scale, static_cast<int>(std::clamp(zero, 0.0, 255.0))};
+  return {scale, static_cast<int>(std::clamp(zero, 0.0, most))};
 }
 
 }  // namespace
@@ -38,7 +38,7 @@ void Histogram::widen() {
   width_ *= 2;
 }
 
-void Histogram::add(std::span<const float> values) {
+void Histogram::add(std::span<const float> values, std::span<const uint32_t> weights) {
   if (values.empty()) return;
   sums_.clear();
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
@@ -50,11 +50,15 @@ void Histogram::add(std::span<const float> values) {
   while (reach >= width_ * (kHalf - 1)) widen();
   // Scaling by a power of two is exact, in binary32 too.
   const auto inverse = static_cast<float>(1 / width_);
-  for (const float value : values) {
-    const float t = value * inverse;
-    int b = static_cast<int>(t);
-    b -= static_cast<float>(b) > t ? 1 : 0;  // floor; std::floor is a call on plain x86-64
-    bins_[static_cast<size_t>(b + kHalf)]++;
+  static constexpr uint32_t kOnce[] = {1};
+  if (weights.empty()) weights = kOnce;
+  for (size_t row = 0; row < values.size(); row += weights.size()) {
+    for (size_t channel = 0; channel < weights.size(); channel++) {
+      const float t = values[row + channel] * inverse;
+      int b = static_cast<int>(t);
+      b -= static_cast<float>(b) > t ? 1 : 0;  // floor; std::floor is a call on plain x86-64
+      bins_[static_cast<size_t>(b + kHalf)] += weights[channel];
+    }
   }
 }
 
@@ -127,6 +131,19 @@ RangeChoice choose_symmetric_range(const Histogram& histogram) {
   }
   const auto scale = std::max(static_cast<float>(best / 127), kSmallestScale);
   return {{scale, 0}, -best, best, decibels(histogram.power(), least)};
+}
+
+RangeChoice whole_unsigned_range_16(const Histogram& histogram) {
+  const double low = std::min(0.0, static_cast<double>(histogram.lowest()));
+  const double high = std::max(0.0, static_cast<double>(histogram.highest()));
+  return {unsigned_range(low, high, 65535), low, high, decibels(histogram.power(), histogram.cost({low, high}, 65536))};
+}
+
+RangeChoice whole_symmetric_range_16(const Histogram& histogram) {
+  const double reach =
+      std::max(std::fabs(static_cast<double>(histogram.lowest())), std::fabs(static_cast<double>(histogram.highest())));
+  const auto scale = std::max(static_cast<float>(reach / 32767), kSmallestScale);
+  return {{scale, 0}, -reach, reach, decibels(histogram.power(), histogram.cost({-reach, reach}, 65535))};
 }
 
 }  // namespace hotaru

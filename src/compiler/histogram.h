@@ -15,8 +15,9 @@ namespace hotaru {
 class Histogram {
  public:
   Histogram();
-  // Finite values only (CHECKed).
-  void add(std::span<const float> values);
+  // Finite values only (CHECKed). `weights`: how often each counts, one for each channel of rows of channels; empty:
+  // once.
+  void add(std::span<const float> values, std::span<const uint32_t> weights = {});
 
   [[nodiscard]] uint64_t count() const { return count_; }
   [[nodiscard]] float lowest() const { return lowest_; }
@@ -29,7 +30,7 @@ class Histogram {
     double high;
   };
   [[nodiscard]] double cost(Range range, int codes) const;
-  [[nodiscard]] double power() const;  // sum of squares, by bins
+  [[nodiscard]] double power() const;  // sum of squares, by bins and with the weights
 
  private:
   void widen();
@@ -59,5 +60,8 @@ struct RangeChoice {
 RangeChoice choose_unsigned_range(const Histogram& histogram);
 // s8 in [-127, 127] with zero point 0.
 RangeChoice choose_symmetric_range(const Histogram& histogram);
+// All of what was seen on 16 bits: u16, and s16 in [-32767, 32767].
+RangeChoice whole_unsigned_range_16(const Histogram& histogram);
+RangeChoice whole_symmetric_range_16(const Histogram& histogram);
 
 }  // namespace hotaru

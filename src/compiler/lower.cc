@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "compiler/block.h"
+#include "compiler/har_model.h"
 #include "compiler/lower_tensors.h"
 #include "kernels/attention/attention.h"
 #include "kernels/packed.h"
@@ -20,7 +21,7 @@ enum BodyBuffer {
   kAttended,    // [H E] u8
   kGateUp,      // [2 F] f32
   kFfn,         // [F] u8
-  kBodyBuffers  // their number
+  kBodyBuffers  // their number; after them the 16-bit twins of those that some layer needs so
 };
 // Buffers of the head program.
 enum HeadBuffer { kStepResidual, kRows, kHeadInput, kLogits };
@@ -53,6 +54,7 @@ class Lowering {
     result_.meta.shape = std::make_unique<fb::ModelShapeT>(shape_table(graph_.shape));
     result_.meta.quantisation = std::make_unique<fb::QuantisationInfoT>(model_.quantisation);
     result_.meta.generation = std::make_unique<fb::GenerationDefaultsT>(model_.generation);
+    result_.meta.required_features = required_features(graph_);
     result_.tensors = tensors_.take();
     return std::move(result_);
   }
@@ -89,15 +91,24 @@ class Lowering {
     TRY_ASSIGN(const Block block, match_block(graph_, layer));
     TRY(check_heads(block));
     const std::string place = fmt::format("layers.{}.", layer);
-    TRY(lower_norm(*block.norm1, {kResidual, kNormed}));
-    TRY(lower_linear(place + "qkv", {block.q, block.k, block.v}, {kNormed, kQkv}));
+    TRY(lower_norm(*block.norm1, {kResidual, codes(kNormed, block.norm1->output)}));
+    TRY(lower_linear(place + "qkv", {block.q, block.k, block.v}, {codes(kNormed, block.q->inputs[0]), kQkv}));
     TRY(lower_rope(place + "rope", layer, block));
     TRY(lower_attention(layer, block));
-    TRY(lower_linear(place + "o", {block.o}, {kAttended, kResidual}));
-    TRY(lower_norm(*block.norm2, {kResidual, kNormed}));
-    TRY(lower_linear(place + "gate_up", {block.gate, block.up}, {kNormed, kGateUp}));
+    TRY(lower_linear(place + "o", {block.o}, {codes(kAttended, block.o->inputs[0]), kResidual}));
+    TRY(lower_norm(*block.norm2, {kResidual, codes(kNormed, block.norm2->output)}));
+    TRY(lower_linear(place + "gate_up", {block.gate, block.up}, {codes(kNormed, block.gate->inputs[0]), kGateUp}));
     TRY(lower_swiglu(*block.swiglu));
-    return lower_linear(place + "down", {block.down}, {kFfn, kResidual});
+    return lower_linear(place + "down", {block.down}, {codes(kFfn, block.down->inputs[0]), kResidual});
+  }
+
+  // The buffer for a value's codes: `narrow` itself, or its 16-bit twin.
+  int codes(BodyBuffer narrow, ValueId id) {
+    if (tensors_.bits(id) == 8) return narrow;
+    const auto found = std::ranges::find(wide_buffers_, narrow);
+    const auto index = static_cast<int>(found - wide_buffers_.begin());
+    if (found == wide_buffers_.end()) wide_buffers_.push_back(narrow);
+    return kBodyBuffers + index;
   }
 
   Result<void> check_heads(const Block& block) const {
@@ -117,10 +128,11 @@ class Lowering {
 
   Result<void> lower_norm(const Node& node, Route route) {
     fb::RmsNormCallT call;
-    TRY_ASSIGN(const StaticRange range, tensors_.range(node.output));
+    TRY_ASSIGN(const StaticRange range, tensors_.wide_range(node.output));
     TRY_ASSIGN(call.gamma, tensors_.values(node.weight, fb::Layout::F32));
     call.input_buffer = route.from;
     call.output_buffer = route.to;
+    call.output_bits = code_bits(node.output);
     call.epsilon = node.epsilon;
     call.inverse_scale = 1.0F / range.scale;
     call.zero_point = static_cast<float>(range.zero_point);
@@ -141,6 +153,7 @@ class Lowering {
     call.bias = linear.bias;
     call.output_buffer = route.to;
     call.add_to_output = !is_head && route.to == kResidual;
+    call.input_bits = static_cast<uint8_t>(linear.input_bits);
     call.input_scale = linear.input.scale;
     call.input_zero_point = linear.input.zero_point;
     call.site = name;
@@ -195,7 +208,7 @@ class Lowering {
   Result<void> lower_attention(int layer, const Block& block) {
     const Node& node = *block.attention;
     fb::AttentionCallT call;
-    TRY_ASSIGN(const StaticRange output, tensors_.range(node.output));
+    TRY_ASSIGN(const StaticRange output, tensors_.wide_range(node.output));
     std::vector<float> score_scale, value_scale;
     std::vector<int32_t> value_zero;
     const size_t group = query_heads() / kv_heads();
@@ -212,7 +225,8 @@ class Lowering {
       value_zero.push_back(value.zero_point - 128);
     }
     call.query_buffer = kQuery;
-    call.output_buffer = kAttended;
+    call.output_buffer = codes(kAttended, node.output);
+    call.output_bits = code_bits(node.output);
     call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
     call.value_offset = call.key_offset + side_bytes();
     call.score_scale = tensors_.add(node.name + ".score_scale", score_scale);
@@ -226,9 +240,10 @@ class Lowering {
 
   Result<void> lower_swiglu(const Node& node) {
     fb::SwiGluCallT call;
-    TRY_ASSIGN(const StaticRange range, tensors_.range(node.output));
+    TRY_ASSIGN(const StaticRange range, tensors_.wide_range(node.output));
     call.input_buffer = kGateUp;
-    call.output_buffer = kFfn;
+    call.output_buffer = codes(kFfn, node.output);
+    call.output_bits = code_bits(node.output);
     call.inverse_scale = 1.0F / range.scale;
     call.zero_point = static_cast<float>(range.zero_point);
     add_call(node.name, node.layer, call);
@@ -276,6 +291,10 @@ class Lowering {
     table->buffers[kAttended] = buffer("attended", queries, rows);
     table->buffers[kGateUp] = buffer("gate_up", 2 * ffn_width * sizeof(float), rows);
     table->buffers[kFfn] = buffer("ffn", ffn_width, rows);
+    for (const BodyBuffer narrow : wide_buffers_) {
+      const fb::BufferT& twin = *table->buffers[narrow];
+      table->buffers.push_back(buffer((twin.name + "_16").c_str(), 2 * twin.row_bytes, rows));
+    }
     table->residual_buffer = kResidual;
     return table;
   }
@@ -294,6 +313,7 @@ class Lowering {
     return table;
   }
 
+  [[nodiscard]] uint8_t code_bits(ValueId id) const { return static_cast<uint8_t>(tensors_.bits(id)); }
   [[nodiscard]] const Value& value(ValueId id) const { return graph_.values[static_cast<size_t>(id)]; }
   [[nodiscard]] size_t query_heads() const { return static_cast<size_t>(graph_.shape.query_heads); }
   [[nodiscard]] size_t kv_heads() const { return static_cast<size_t>(graph_.shape.kv_heads); }
@@ -307,6 +327,7 @@ class Lowering {
   const Graph& graph_;
   LoweredTensors tensors_;
   std::vector<fb::CallT> calls_;
+  std::vector<BodyBuffer> wide_buffers_;
   LoweredModel result_;
 };
 

@@ -25,11 +25,18 @@ Result<void> prove_no_overflow(const std::string& name, const std::vector<int32_
 }  // namespace
 
 Result<StaticRange> LoweredTensors::range(ValueId id, size_t head) const {
+  if (bits(id) == 8) return wide_range(id, head);
+  return not_supported("'{}': got {} bits, want 8", model_.graph.values[static_cast<size_t>(id)].name, bits(id));
+}
+
+Result<StaticRange> LoweredTensors::wide_range(ValueId id, size_t head) const {
   const Value& value = model_.graph.values[static_cast<size_t>(id)];
   if (value.ranges.empty()) {
     return invalid("'{}' has no static range: the model was optimised without the pass 'calibrate'", value.name);
   }
-  if (value.bits != 8) return not_supported("'{}': got {} bits, want 8", value.name, value.bits);
+  if (value.bits != 8 && value.bits != 16) {
+    return not_supported("'{}': got {} bits, want 8 or 16", value.name, value.bits);
+  }
   if (value.ranges.size() == 1) return value.ranges[0];
   if (head >= value.ranges.size()) {
     return invalid("'{}': got {} static ranges, want one more than {}", value.name, value.ranges.size(), head);
@@ -137,29 +144,47 @@ Result<int> LoweredTensors::bias(const std::string& name, const std::vector<cons
   return has_bias ? add(name + ".bias", joined) : -1;
 }
 
+// linear_int4.h: two for 16-bit inputs, the high one first.
+Result<std::vector<LoweredTensors::Plane>> LoweredTensors::planes_of(const std::string& name,
+                                                                     const LinearTensors& linear, fb::Layout layout) {
+  const auto [scale, zero_point] = linear.input;
+  if (linear.input_bits == 8) return std::vector<Plane>{{scale, zero_point}};
+  if (layout != fb::Layout::PackedInt4) return not_supported("'{}': got a 16-bit input, want 8 bits", name);
+  if (zero_point < 0 || zero_point > 65535) {
+    return invalid("'{}': its input's zero point is {}, want 0 to 65535", name, zero_point);
+  }
+  return std::vector<Plane>{{256 * scale, zero_point / 256}, {scale, zero_point % 256}};
+}
+
+Result<void> LoweredTensors::append_epilogue(const Node& node, const Plane& plane, Epilogue& epilogue) const {
+  const auto rows = static_cast<size_t>(parameter(node.weight).rows);
+  TRY_ASSIGN(const auto row_scale, stored_vector<float>(node.weight, stored(node.weight).row_scale, rows));
+  TRY_ASSIGN(const auto row_sum, stored_vector<int32_t>(node.weight, stored(node.weight).row_sum, rows));
+  for (size_t n = 0; n < rows; n++) {
+    const int64_t offset = -int64_t{plane.zero_point} * row_sum[n];
+    if (offset < INT32_MIN || offset > INT32_MAX) return invalid("'{}': row {}: its sum is too large", node.name, n);
+    epilogue.offsets.push_back(static_cast<int32_t>(offset));
+    epilogue.scales.push_back(row_scale[n] * plane.scale);
+  }
+  return {};
+}
+
 Result<LinearTensors> LoweredTensors::linear(const std::string& name, const std::vector<const Node*>& parts,
                                              fb::Layout layout) {
   LinearTensors result;
-  TRY_ASSIGN(result.input, range(parts[0]->inputs[0]));
+  TRY_ASSIGN(result.input, wide_range(parts[0]->inputs[0]));
+  result.input_bits = bits(parts[0]->inputs[0]);
   TRY_ASSIGN(result.weight, weight(name, parts, layout));
-  std::vector<int32_t> offsets;
-  std::vector<float> scales;
-  for (const Node* node : parts) {
-    const auto rows = static_cast<size_t>(parameter(node->weight).rows);
-    TRY_ASSIGN(const auto row_scale, stored_vector<float>(node->weight, stored(node->weight).row_scale, rows));
-    TRY_ASSIGN(const auto row_sum, stored_vector<int32_t>(node->weight, stored(node->weight).row_sum, rows));
-    for (size_t n = 0; n < rows; n++) {
-      const int64_t offset = -int64_t{result.input.zero_point} * row_sum[n];
-      if (offset < INT32_MIN || offset > INT32_MAX) return invalid("'{}': row {}: its sum is too large", name, n);
-      offsets.push_back(static_cast<int32_t>(offset));
-      scales.push_back(row_scale[n] * result.input.scale);
-    }
+  TRY_ASSIGN(const auto planes, planes_of(name, result, layout));
+  Epilogue epilogue;
+  for (const Plane& plane : planes) {
+    for (const Node* node : parts) TRY(append_epilogue(*node, plane, epilogue));
   }
   result.inputs = static_cast<uint64_t>(parameter(parts[0]->weight).columns);
-  result.outputs = scales.size();
-  TRY(prove_no_overflow(name, offsets, static_cast<int64_t>(result.inputs), layout));
-  result.offset = add(name + ".offset", offsets);
-  result.scale = add(name + ".scale", scales);
+  result.outputs = epilogue.scales.size() / planes.size();
+  TRY(prove_no_overflow(name, epilogue.offsets, static_cast<int64_t>(result.inputs), layout));
+  result.offset = add(name + ".offset", epilogue.offsets);
+  result.scale = add(name + ".scale", epilogue.scales);
   TRY_ASSIGN(result.bias, bias(name, parts));
   return result;
 }

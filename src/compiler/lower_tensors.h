@@ -21,6 +21,7 @@ struct LinearTensors {
   uint64_t outputs = 0;
   uint64_t inputs = 0;
   StaticRange input;
+  int input_bits = 8;
 };
 
 class LoweredTensors {
@@ -38,14 +39,28 @@ class LoweredTensors {
   int add(const std::string& name, const std::vector<float>& values);
   int add(const std::string& name, const std::vector<int32_t>& values);
 
-  // Static range of a value, per tensor or of one head.
+  // Static range of an 8-bit value, per tensor or of one head.
   Result<StaticRange> range(ValueId value, size_t head = 0) const;
+  // The same of a value that may have 16 bits.
+  Result<StaticRange> wide_range(ValueId value, size_t head = 0) const;
+  [[nodiscard]] int bits(ValueId value) const { return model_.graph.values[static_cast<size_t>(value)].bits; }
 
   [[nodiscard]] std::vector<LoweredTensor> take() { return std::move(tensors_); }
 
  private:
   template <typename T>
   Result<std::vector<T>> stored_vector(ParameterId id, int tensor, size_t count) const;
+  // One plane of a linear's input codes; offsets and scales of one plane's rows after another's.
+  struct Plane {
+    float scale;
+    int zero_point;
+  };
+  struct Epilogue {
+    std::vector<int32_t> offsets;
+    std::vector<float> scales;
+  };
+  static Result<std::vector<Plane>> planes_of(const std::string& name, const LinearTensors& linear, fb::Layout layout);
+  Result<void> append_epilogue(const Node& node, const Plane& plane, Epilogue& epilogue) const;
   Result<void> check_matrix(ParameterId id, fb::Layout layout) const;
   Result<int> weight(const std::string& name, const std::vector<const Node*>& parts, fb::Layout layout);
   Result<int> bias(const std::string& name, const std::vector<const Node*>& parts);

@@ -1,8 +1,10 @@
 // optimise(): everything around the passes. Imports the checkpoint, writes the HAR section by section.
+#include <filesystem>
 #include <limits>
 #include <optional>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "compiler/har_model.h"
 #include "compiler/lower.h"
@@ -77,12 +79,18 @@ class Optimiser {
     context.pool = &pool_;
     context.tensors = &tensors;
     context.group = options_.group;
+    context.folder = std::filesystem::absolute(har_path).parent_path().string();
     context.report = &result_.report;
+    TRY_ASSIGN(source_hash_, source_hash(checkpoint_));
+    context.skip = options_.skip;
+    context.resume = {har_path + ".resume", resume_key(), options_.resume};
     start_report();
     TRY_ASSIGN(result_.wrote_har, run_passes(passes, options_, context));
     if (result_.wrote_har) {
       TRY(writer.end_section());
       TRY(write_har(writer, context));
+      std::error_code error;
+      std::filesystem::remove_all(context.resume.folder, error);
     }
     TRY(write_report());
     return std::move(result_);
@@ -94,6 +102,16 @@ class Optimiser {
     TRY_ASSIGN(calibration_, load_calibration(options_.calibration, limits, text_ ? &*text_ : nullptr));
     for (const std::string& warning : calibration_.warnings) log_warning(warning);
     return {};
+  }
+
+  // Whatever a finished layer depends on.
+  std::string resume_key() const {
+    std::string text = fmt::format("{}\n{}\n{}\n{}\n{}\n", options_.producer, source_hash_, options_.recipe,
+                                   options_.group, options_.calibration.seed);
+    for (const std::string& pass : options_.skip) text += pass + "\n";
+    for (const int64_t length : calibration_.batch.lengths) text += fmt::format("{} ", length);
+    for (const int32_t id : calibration_.batch.ids) text += fmt::format("{} ", id);
+    return sha256_hex(std::as_bytes(std::span(text)));
   }
 
   void start_report() {
@@ -114,7 +132,7 @@ class Optimiser {
     meta.identity->name = graph_.name;
     meta.identity->architecture = graph_.architecture;
     meta.identity->producer = options_.producer;
-    TRY_ASSIGN(meta.identity->source_hash, source_hash(checkpoint_));
+    meta.identity->source_hash = source_hash_;
     meta.identity->parameters = parameter_count(graph_);
     meta.quantisation = std::make_unique<fb::QuantisationInfoT>();
     meta.quantisation->recipe = options_.recipe;
@@ -147,6 +165,7 @@ class Optimiser {
   Graph graph_;
   std::optional<TextBundle> text_;
   CalibrationSet calibration_;
+  std::string source_hash_;
   OptimiseResult result_;
 };
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "compiler/gptq.h"
 #include "graph/graph.h"
 
 namespace hotaru {
@@ -27,6 +29,7 @@ struct MatrixReport {
   int64_t inputs = 0;
   double sqnr_db = 0;
   double seconds = 0;
+  std::optional<GptqReport> gptq = {};
 };
 
 // A value with a static range: what calibration saw and what was chosen.
@@ -39,6 +42,8 @@ struct RangeReport {
   double high = 0;
   StaticRange range;
   double sqnr_db = 0;
+  int bits = 8;
+  std::string reason = {};  // why not the usual way
 };
 
 struct OptimiseReport {
@@ -51,6 +56,7 @@ struct OptimiseReport {
   std::vector<PassReport> passes;
   std::vector<MatrixReport> matrices;
   std::vector<RangeReport> ranges;
+  std::vector<std::string> notes;  // what was chosen, and why
   std::vector<std::string> warnings;
 };
 

@@ -1,6 +1,12 @@
 #include "compiler/pass.h"
 
+#include <algorithm>
+
 namespace hotaru {
+
+bool is_skipped(const PassContext& context, std::string_view name) {
+  return std::ranges::find(context.skip, name) != context.skip.end();
+}
 
 std::string_view effect_name(Effect effect) {
   switch (effect) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,14 @@ struct PassContext {
   ThreadPool* pool = nullptr;
   TensorSection* tensors = nullptr;  // of the HAR
   int group = 32;
+  std::string folder = ".";  // for calibration rows that do not fit memory
+  struct Resume {
+    std::string folder;  // where finished layers are kept; empty: nowhere
+    std::string key;     // what they belong to
+    bool goes_on = false;
+  };
+  Resume resume;
+  std::vector<std::string> skip;  // by the user's wish
   OptimiseReport* report = nullptr;
 
   // What the running pass wants said in the report.
@@ -47,6 +56,9 @@ struct PassContext {
   std::vector<StoredParameter> stored;
 };
 
+// Did the user leave out this pass, or this part of a pass?
+bool is_skipped(const PassContext& context, std::string_view name);
+
 // An error unless observe has run.
 Result<void> want_observed(const PassContext& context);
 
@@ -56,6 +68,7 @@ struct Pass {
   std::string_view name;
   Effect effect;
   PassFunction run;
+  std::span<const std::string_view> parts = {};  // what of it can be left out by itself
 };
 
 }  // namespace hotaru

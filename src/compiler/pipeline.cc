@@ -20,7 +20,16 @@ constexpr std::array kRtnPasses = {
     // No float matrix is left: the HAR is written. `hotaru compile` goes on with lower and plan-memory.
 };
 
-constexpr std::array kExactRewrites = {
+constexpr std::array<std::string_view, 3> kRemedies = {"shift-keys", "split-key-bias", "wide-inputs"};
+constexpr Pass kQuantiseGptq{"quantise-gptq", Effect::kLossy, quantise_gptq, kRemedies};
+
+constexpr std::array kGptqPasses = {
+    Pass{"fold-norms", Effect::kEquivalent, fold_norms},
+    // From here on no weight changes basis.
+    kQuantiseGptq,
+};
+
+constexpr std::array kFullPasses = {
     Pass{"untie-head", Effect::kEquivalent, untie_head},
     Pass{"fold-norms", Effect::kEquivalent, fold_norms},
     Pass{"fold-value-bias", Effect::kEquivalent, fold_value_bias},
@@ -31,11 +40,16 @@ constexpr std::array kExactRewrites = {
     Pass{"rotate-values", Effect::kEquivalent, rotate_values},
     Pass{"rotate-residual", Effect::kEquivalent, rotate_residual},
     // From here on no weight changes basis.
+    Pass{"choose-prefix", Effect::kLossy, choose_prefix},
+    kQuantiseGptq,
 };
 
 std::string names_of(std::span<const Pass> passes) {
   std::string names;
-  for (const Pass& pass : passes) names += fmt::format("{}{}", names.empty() ? "" : ", ", pass.name);
+  for (const Pass& pass : passes) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", pass.name);
+    for (const std::string_view part : pass.parts) names += fmt::format(", {}", part);
+  }
   return names;
 }
 
@@ -46,7 +60,11 @@ Result<void> check_pass_name(std::span<const Pass> passes, std::string_view opti
 }
 
 Result<void> check_options(std::span<const Pass> passes, const OptimiseOptions& options) {
-  for (const std::string& name : options.skip) TRY(check_pass_name(passes, "--skip", name));
+  for (const std::string& name : options.skip) {
+    const bool is_part = std::ranges::any_of(
+        passes, [&name](const Pass& pass) { return std::ranges::find(pass.parts, name) != pass.parts.end(); });
+    if (!is_part) TRY(check_pass_name(passes, "--skip", name));
+  }
   if (!options.stop_after.empty()) TRY(check_pass_name(passes, "--stop-after", options.stop_after));
   for (const auto& dump : options.dumps) TRY(check_pass_name(passes, "--dump", dump.pass));
   const bool skips_last = std::ranges::find(options.skip, passes.back().name) != options.skip.end();
@@ -71,13 +89,15 @@ Result<void> write_dumps(const Pass& pass, const OptimiseOptions& options, const
 
 Result<std::span<const Pass>> passes_of(std::string_view recipe) {
   if (recipe == "rtn") return std::span<const Pass>(kRtnPasses);
-  if (recipe == "full" || recipe == "gptq") {
-    return not_supported("--recipe {}: not supported yet; use --recipe rtn", recipe);
-  }
+  if (recipe == "gptq") return std::span<const Pass>(kGptqPasses);
+  if (recipe == "full") return std::span<const Pass>(kFullPasses);
   return invalid("--recipe: got '{}', want full, gptq or rtn", recipe);
 }
 
-std::span<const Pass> exact_rewrites() { return kExactRewrites; }
+std::span<const Pass> exact_rewrites() {
+  const auto first_other = std::ranges::find(kFullPasses, std::string_view("choose-prefix"), &Pass::name);
+  return std::span<const Pass>(kFullPasses.begin(), first_other);
+}
 
 Result<bool> run_passes(std::span<const Pass> passes, const OptimiseOptions& options, PassContext& context) {
   TRY(check_options(passes, options));

@@ -15,8 +15,8 @@ namespace hotaru {
 
 struct OptimiseOptions {
   CalibrationOptions calibration;
-  std::string recipe = "rtn";  // full and gptq are not there yet
-  int group = 32;              // inputs that share a multiplier: 32, 64 or 128
+  std::string recipe = "rtn";
+  int group = 32;  // inputs that share a multiplier: 32, 64 or 128
   std::vector<std::string> skip;
   std::string stop_after;
   struct Dump {
@@ -24,6 +24,7 @@ struct OptimiseOptions {
     std::string file;  // the graph's text after the pass
   };
   std::vector<Dump> dumps;
+  bool resume = false;      // go on behind the last layer that a killed run finished
   std::string report_file;  // "": none
   std::string producer;     // "hotaru 0.1.0", for the HAR
 };

@@ -76,14 +76,14 @@ class Printer {
   }
   [[nodiscard]] std::string text_of(const fb::RmsNormCall& call) const {
     const std::string gamma = call.gamma() == -1 ? "" : ", " + tensor(call.gamma());
-    return fmt::format("{} = rms_norm({}; epsilon {}{}) {}", buffer(call.output_buffer(), 1),
-                       buffer(call.input_buffer(), 4), call.epsilon(), gamma,
-                       quantised(call.inverse_scale(), call.zero_point()));
+    return fmt::format("{} = rms_norm({}; epsilon {}{}) {}", codes(call.output_buffer(), call.output_bits()),
+                       buffer(call.input_buffer(), 4), call.epsilon(), gamma, quantised(call));
   }
   [[nodiscard]] std::string text_of(const fb::LinearCall& call) const {
     return fmt::format("{} {} linear({} scale {} zero {}; {}{})", buffer(call.output_buffer(), 4),
-                       call.add_to_output() ? "+=" : "=", buffer(call.input_buffer(), 1), call.input_scale(),
-                       call.input_zero_point(), tensor(call.weight()), call.bias() == -1 ? "" : ", bias");
+                       call.add_to_output() ? "+=" : "=", codes(call.input_buffer(), call.input_bits()),
+                       call.input_scale(), call.input_zero_point(), tensor(call.weight()),
+                       call.bias() == -1 ? "" : ", bias");
   }
   [[nodiscard]] std::string text_of(const fb::RopeCall& call) const {
     const std::string norm =
@@ -97,21 +97,23 @@ class Printer {
   }
   [[nodiscard]] std::string text_of(const fb::AttentionCall& call) const {
     return fmt::format("{} = attention({}, keys at {}, values at {}; score scale {}, value scale {}) {}",
-                       buffer(call.output_buffer(), 1), buffer(call.query_buffer(), 1), call.key_offset(),
-                       call.value_offset(), numbers(call.score_scale()), numbers(call.value_scale()),
-                       quantised(call.output_inverse_scale(), call.output_zero_point()));
+                       codes(call.output_buffer(), call.output_bits()), buffer(call.query_buffer(), 1),
+                       call.key_offset(), call.value_offset(), numbers(call.score_scale()), numbers(call.value_scale()),
+                       quantised(call.output_bits(), call.output_inverse_scale(), call.output_zero_point()));
   }
   [[nodiscard]] std::string text_of(const fb::SwiGluCall& call) const {
-    return fmt::format("{} = swiglu({}) {}", buffer(call.output_buffer(), 1), buffer(call.input_buffer(), 4),
-                       quantised(call.inverse_scale(), call.zero_point()));
+    return fmt::format("{} = swiglu({}) {}", codes(call.output_buffer(), call.output_bits()),
+                       buffer(call.input_buffer(), 4), quantised(call));
   }
 
-  // "normed [T, 256]", with the width in elements of `element_bytes`.
+  // "normed 8-bit [T, 256]", with the width in elements of `element_bytes`.
   [[nodiscard]] std::string buffer(int id, uint64_t element_bytes) const {
+    constexpr const char* kKinds[] = {"?", "8-bit", "16-bit", "?", "f32"};
     const fb::Buffer* buffer = program_.buffers()->Get(static_cast<unsigned>(id));
-    return fmt::format("{} {} [T, {}]", buffer->name()->string_view(), element_bytes == 4 ? "f32" : "8-bit",
+    return fmt::format("{} {} [T, {}]", buffer->name()->string_view(), kKinds[element_bytes],
                        buffer->row_bytes() / element_bytes);
   }
+  [[nodiscard]] std::string codes(int id, int bits) const { return buffer(id, static_cast<uint64_t>(bits) / 8); }
 
   [[nodiscard]] std::string tensor(int id) const {
     const fb::Tensor* tensor = hef_.meta().tensors()->Get(static_cast<unsigned>(id));
@@ -120,8 +122,12 @@ class Printer {
     return fmt::format("{} {} [{}]", tensor->name()->string_view(), layout_name(tensor->layout()), shape);
   }
 
-  static std::string quantised(float inverse_scale, float zero_point) {
-    return fmt::format("to u8 scale 1/{:.6g} zero {}", inverse_scale, zero_point);
+  static std::string quantised(int bits, float inverse_scale, float zero_point) {
+    return fmt::format("to u{} scale 1/{:.6g} zero {}", bits, inverse_scale, zero_point);
+  }
+  template <typename CallTable>
+  static std::string quantised(const CallTable& call) {
+    return quantised(call.output_bits(), call.inverse_scale(), call.zero_point());
   }
 
   // The vector's value, or its first and how many there are when they differ.

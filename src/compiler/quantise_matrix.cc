@@ -8,14 +8,6 @@
 namespace hotaru {
 namespace {
 
-// Codes in row-major order and each row's share of the error, before packing.
-struct Codes {
-  Codes(size_t rows, size_t inputs) : codes(rows * inputs), multipliers(rows * inputs / kGroupInputs), error(rows) {}
-  std::vector<int8_t> codes;         // [N, K]
-  std::vector<uint8_t> multipliers;  // [N, K / 32], int4 only
-  std::vector<double> error;         // [N]
-};
-
 // Summed row by row, in order: the same for any number of threads.
 double sqnr_db(const MatrixView& matrix, const std::vector<double>& errors) {
   double power = 0;
@@ -33,36 +25,60 @@ Slice::Range rows_of(const Slice& slice, size_t rows) {
 
 }  // namespace
 
-QuantisedMatrix quantise_matrix_int4(const MatrixView& matrix, std::span<const float> importance, int group,
-                                     ThreadPool& pool) {
+Int4Matrix::Int4Matrix(size_t rows, size_t input_count)
+    : inputs(input_count), codes(rows * inputs), multipliers(rows * inputs / kGroupInputs), row_scale(rows) {}
+
+Int4Row Int4Matrix::row(size_t index) {
+  const size_t groups = inputs / kGroupInputs;
+  return {std::span(codes).subspan(index * inputs, inputs), std::span(multipliers).subspan(index * groups, groups),
+          row_scale[index]};
+}
+
+Int4Matrix search_matrix_int4(const MatrixView& matrix, std::span<const float> importance, int group,
+                              ThreadPool& pool) {
+  Int4Matrix result(matrix.rows, matrix.inputs);
+  pool.run([&](Slice slice) {
+    const Slice::Range rows = rows_of(slice, matrix.rows);
+    for (size_t n = rows.begin; n < rows.end; n++) {
+      Int4Row row = result.row(n);
+      quantise_row_int4({matrix.weights.subspan(n * matrix.inputs, matrix.inputs), importance, group}, row);
+      result.row_scale[n] = row.scale;
+    }
+  });
+  return result;
+}
+
+QuantisedMatrix pack_matrix_int4(const MatrixView& matrix, Int4Matrix codes, ThreadPool& pool) {
   const size_t inputs = matrix.inputs;
-  Codes codes(matrix.rows, inputs);
+  std::vector<double> errors(matrix.rows);
   QuantisedMatrix result;
   result.packed.resize(packed_int4_bytes(matrix.rows, inputs));
-  result.row_scale.resize(matrix.rows);
+  result.row_scale = codes.row_scale;
   result.row_sum.resize(matrix.rows);
   pool.run([&](Slice slice) {
     const Slice::Range rows = rows_of(slice, matrix.rows);
     for (size_t n = rows.begin; n < rows.end; n++) {
-      const auto weights = matrix.weights.subspan(n * inputs, inputs);
-      Int4Row row{std::span(codes.codes).subspan(n * inputs, inputs),
-                  std::span(codes.multipliers).subspan(n * inputs / kGroupInputs, inputs / kGroupInputs)};
-      quantise_row_int4({weights, importance, group}, row);
-      result.row_scale[n] = row.scale;
-      codes.error[n] = squared_error(weights, row);
+      const Int4Row row = codes.row(n);
+      errors[n] = squared_error(matrix.weights.subspan(n * inputs, inputs), row);
       for (size_t k = 0; k < inputs; k++) result.row_sum[n] += row.codes[k] * row.multipliers[k / kGroupInputs];
     }
     const Slice::Range blocks = slice.range(padded_rows(matrix.rows) / kRowsPerBlock);
     pack_int4_blocks({codes.codes.data(), codes.multipliers.data(), matrix.rows, inputs}, blocks.begin, blocks.end,
                      result.packed.data());
   });
-  result.sqnr_db = sqnr_db(matrix, codes.error);
+  result.sqnr_db = sqnr_db(matrix, errors);
   return result;
+}
+
+QuantisedMatrix quantise_matrix_int4(const MatrixView& matrix, std::span<const float> importance, int group,
+                                     ThreadPool& pool) {
+  return pack_matrix_int4(matrix, search_matrix_int4(matrix, importance, group, pool), pool);
 }
 
 QuantisedMatrix quantise_matrix_int8(const MatrixView& matrix, ThreadPool& pool) {
   const size_t inputs = matrix.inputs;
-  Codes codes(matrix.rows, inputs);
+  std::vector<double> errors(matrix.rows);
+  std::vector<int8_t> codes(matrix.rows * inputs);
   QuantisedMatrix result;
   result.packed.resize(packed_int8_bytes(matrix.rows, inputs));
   result.row_scale.resize(matrix.rows);
@@ -71,18 +87,18 @@ QuantisedMatrix quantise_matrix_int8(const MatrixView& matrix, ThreadPool& pool)
     const Slice::Range rows = rows_of(slice, matrix.rows);
     for (size_t n = rows.begin; n < rows.end; n++) {
       const auto weights = matrix.weights.subspan(n * inputs, inputs);
-      const auto row = std::span(codes.codes).subspan(n * inputs, inputs);
+      const auto row = std::span(codes).subspan(n * inputs, inputs);
       const float scale = quantise_row_int8(weights, row);
       result.row_scale[n] = scale;
       for (size_t k = 0; k < inputs; k++) {
         const double difference = static_cast<double>(weights[k]) - static_cast<double>(scale) * row[k];
-        codes.error[n] += difference * difference;
+        errors[n] += difference * difference;
         result.row_sum[n] += row[k];
         result.packed[packed_int8_index(n, k, inputs)] = static_cast<uint8_t>(row[k]);
       }
     }
   });
-  result.sqnr_db = sqnr_db(matrix, codes.error);
+  result.sqnr_db = sqnr_db(matrix, errors);
   return result;
 }
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "base/check.h"
+#include "compiler/int4_lanes.h"
 #include "kernels/packed.h"
 
 namespace hotaru {
@@ -18,17 +18,6 @@ constexpr std::array<float, 14> kScaleFactors = {1.03F, 1.00F, 0.98F, 0.96F, 0.9
 // A group's multiplier is searched from this share of the one that clips nothing.
 constexpr float kNarrowest = 0.65F;
 constexpr int kRefits = 3;
-
-// Adding and subtracting 1.5 * 2^23 rounds to nearest even and, unlike a call of rintf, becomes vector code everywhere.
-constexpr float kRounder = 12582912.0F;
-float nearest(float x) { return (x + kRounder) - kRounder; }
-
-float code_of(float weight, float inverse) {
-  float t = weight * inverse;
-  t = t > -8.0F ? t : -8.0F;
-  t = t < 7.0F ? t : 7.0F;
-  return nearest(t);
-}
 
 // A row with its importance and, per group, how far it reaches to both sides.
 struct Row {
@@ -47,31 +36,18 @@ struct Choice {
   float error = 0;
 };
 
-// Four floats at once; the compiler's vector type, since -O2 leaves this loop scalar (6 times slower).
-using Floats = float __attribute__((vector_size(16)));
-Floats load(const float* from) {
-  Floats floats;
-  std::memcpy(&floats, from, sizeof(floats));
-  return floats;
-}
-
 // sum over the group of importance * (w - step * code)^2, in eight lanes.
 float group_error(const Row& row, size_t index, float step) {
   const auto count = static_cast<size_t>(row.group);
   const float* w = row.weights.data() + index * count;
   const float* h = row.importance.data() + index * count;
   const float inverse = 1.0F / step;
-  const Floats lowest = Floats{} - 8.0F;
-  const Floats highest = Floats{} + 7.0F;
   Floats sums[2] = {};
   for (size_t k = 0; k < count; k += 8) {
     for (size_t half = 0; half < 2; half++) {
-      const Floats weight = load(w + k + 4 * half);
-      Floats t = weight * inverse;
-      t = t > lowest ? t : lowest;
-      t = t < highest ? t : highest;
-      const Floats difference = weight - ((t + kRounder) - kRounder) * step;
-      sums[half] += load(h + k + 4 * half) * difference * difference;
+      const Floats weight = load_floats(w + k + 4 * half);
+      const Floats difference = weight - nearest_code(weight * inverse) * step;
+      sums[half] += load_floats(h + k + 4 * half) * difference * difference;
     }
   }
   const Floats sum = sums[0] + sums[1];
@@ -113,7 +89,7 @@ float refit_scale(const Row& row, const Choice& choice) {
   for (size_t k = 0; k < row.weights.size(); k++) {
     const auto m = static_cast<float>(choice.multipliers[k / static_cast<size_t>(row.group)]);
     if (m == 0) continue;
-    const double product = static_cast<double>(m * code_of(row.weights[k], 1.0F / (choice.scale * m)));
+    const double product = static_cast<double>(m * nearest_code(row.weights[k] * (1.0F / (choice.scale * m))));
     const double h = static_cast<double>(row.importance[k]);
     numerator += h * static_cast<double>(row.weights[k]) * product;
     denominator += h * product * product;
@@ -137,7 +113,7 @@ void write_codes(const Row& row, const Choice& choice, Int4Row& out) {
   for (size_t k = 0; k < row.weights.size(); k++) {
     const uint8_t m = choice.multipliers[k / static_cast<size_t>(row.group)];
     out.multipliers[k / kGroupInputs] = m;
-    const float code = m == 0 ? 0 : code_of(row.weights[k], 1.0F / (choice.scale * static_cast<float>(m)));
+    const float code = m == 0 ? 0 : nearest_code(row.weights[k] * (1.0F / (choice.scale * static_cast<float>(m))));
     out.codes[k] = static_cast<int8_t>(code);
   }
 }

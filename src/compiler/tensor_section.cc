@@ -28,6 +28,7 @@ Result<void> TensorSection::append(std::span<const std::byte> bytes) {
 Result<int> TensorSection::add(const TensorHeader& header, std::span<const std::byte> bytes) {
   TRY_ASSIGN(const int index, begin(header));
   TRY(append(bytes));
+  if (listener_) listener_(header, bytes);
   return index;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -37,11 +38,17 @@ class TensorSection {
     return add({std::move(name), layout, {values.size()}}, std::as_bytes(std::span(values)));
   }
 
+  // Called by add() with what it adds; for a copy elsewhere.
+  using Listener = std::function<void(const TensorHeader& header, std::span<const std::byte> bytes)>;
+  void set_listener(Listener listener) { listener_ = std::move(listener); }
+  [[nodiscard]] size_t count() const { return tensors_.size(); }
+
   [[nodiscard]] std::vector<std::unique_ptr<fb::TensorT>> take() { return std::move(tensors_); }
 
  private:
   ContainerWriter* writer_;
   std::vector<std::unique_ptr<fb::TensorT>> tensors_;
+  Listener listener_;
 };
 
 }  // namespace hotaru

@@ -1,6 +1,7 @@
 #include "device/player.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 
@@ -39,19 +40,23 @@ class Resolver {
     return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
   }
 
-  // What adapters add behind the call. 16-bit inputs are a plane of low bytes and, behind its rows, one of high bytes.
+  // What follows the call: the low plane's turn of a linear with a 16-bit input.
+  std::optional<PlannedCall> resolve_second(const fb::Call& call) const {
+    const fb::LinearCall* linear = call.operation_as_LinearCall();
+    if (linear == nullptr || linear->input_bits() == 8) return std::nullopt;
+    return PlannedCall(int4_pass(*linear, Plane::kLow));
+  }
+
+  // What adapters add behind the call.
   [[nodiscard]] std::vector<PlannedAddition> additions(const fb::Call& call) const {
     const fb::LinearCall* linear = call.operation_as_LinearCall();
     if (linear == nullptr) return {};
-    const int inputs = dimension(linear->weight(), 1);
-    const auto* input = buffer<uint8_t>(linear->input_buffer());
-    const size_t rows = program_.buffers()->Get(static_cast<unsigned>(linear->input_buffer()))->rows();
-    const bool is_16_bit = linear->input_bits() == 16;
+    const CodePlanes input = planes(linear->input_buffer(), linear->input_bits());
     return memory_.adapters->additions({.call = linear,
-                                        .input = input,
-                                        .high = is_16_bit ? input + rows * static_cast<size_t>(inputs) : nullptr,
+                                        .input = input.low,
+                                        .high = input.high,
                                         .output = buffer<float>(linear->output_buffer()),
-                                        .inputs = inputs,
+                                        .inputs = dimension(linear->weight(), 1),
                                         .outputs = dimension(linear->weight(), 0)});
   }
 
@@ -72,16 +77,21 @@ class Resolver {
   [[nodiscard]] int dimension(int tensor_id, unsigned axis) const {
     return static_cast<int>(memory_.hef->meta().tensors()->Get(static_cast<unsigned>(tensor_id))->shape()->Get(axis));
   }
+  // Where codes of so many bits go.
+  [[nodiscard]] CodePlanes planes(int buffer_id, int bits) const {
+    auto* low = buffer<uint8_t>(buffer_id);
+    return {low, bits == 16 ? low + plane_bytes(buffer_id) : nullptr};
+  }
+  // Bytes of one of the two planes of 16-bit codes.
+  [[nodiscard]] uint64_t plane_bytes(int buffer_id) const {
+    const fb::Buffer* buffer = program_.buffers()->Get(static_cast<unsigned>(buffer_id));
+    return buffer->row_bytes() / 2 * buffer->rows();
+  }
   // Elements of `T` in one row of a buffer.
   template <typename T>
   [[nodiscard]] int row_width(int buffer_id) const {
     return static_cast<int>(program_.buffers()->Get(static_cast<unsigned>(buffer_id))->row_bytes() / sizeof(T));
   }
-  static Result<void> only_8_bits(int bits) {
-    if (bits != 8) return not_supported("{}-bit activations; this device plays 8-bit ones", bits);
-    return {};
-  }
-
   Result<PlannedCall> embed(const fb::EmbedCall& call) const {
     EmbedArgs args;
     args.width = dimension(call.table(), 1);
@@ -100,7 +110,6 @@ class Resolver {
   }
 
   Result<PlannedCall> rms_norm(const fb::RmsNormCall& call) const {
-    TRY(only_8_bits(call.output_bits()));
     RmsNormArgs args;
     args.width = row_width<float>(call.input_buffer());
     args.epsilon = call.epsilon();
@@ -108,26 +117,37 @@ class Resolver {
     args.zero_point = call.zero_point();
     args.input = buffer<float>(call.input_buffer());
     args.gamma = tensor<float>(call.gamma());
-    args.output = buffer<uint8_t>(call.output_buffer());
+    args.output = planes(call.output_buffer(), call.output_bits());
     return PlannedCall(args);
   }
 
   Result<PlannedCall> linear(const fb::LinearCall& call) const {
-    TRY(only_8_bits(call.input_bits()));
     const auto layout = memory_.hef->meta().tensors()->Get(static_cast<unsigned>(call.weight()))->layout();
     if (layout == fb::Layout::PackedInt4) {
-      LinearInt4Args args;
-      fill_linear(call, args);
-      args.weight = tensor<uint8_t>(call.weight());
-      args.bias = tensor<float>(call.bias());
-      args.add_to_output = call.add_to_output();
-      return PlannedCall(args);
+      return PlannedCall(int4_pass(call, call.input_bits() == 16 ? Plane::kHigh : Plane::kOnly));
     }
     if (call.bias() >= 0 || call.add_to_output()) return not_supported("8-bit linear layers with bias or residual");
     LinearInt8Args args;
     fill_linear(call, args);
     args.weight = tensor<int8_t>(call.weight());
     return PlannedCall(args);
+  }
+
+  enum class Plane { kOnly, kHigh, kLow };
+
+  // One plane of the input times the weights, as linear_int4.h defines it.
+  [[nodiscard]] LinearInt4Args int4_pass(const fb::LinearCall& call, Plane plane) const {
+    LinearInt4Args args;
+    fill_linear(call, args);
+    args.weight = tensor<uint8_t>(call.weight());
+    args.bias = plane == Plane::kHigh ? nullptr : tensor<float>(call.bias());
+    args.add_to_output = plane == Plane::kLow || call.add_to_output();
+    if (plane == Plane::kHigh) args.input += plane_bytes(call.input_buffer());
+    if (plane == Plane::kLow) {
+      args.offset += args.outputs;
+      args.scale += args.outputs;
+    }
+    return args;
   }
 
   template <typename Args>
@@ -168,7 +188,6 @@ class Resolver {
   }
 
   Result<PlannedCall> attention(const fb::AttentionCall& call) const {
-    TRY(only_8_bits(call.output_bits()));
     if (call.prefix_key() >= 0 || call.prefix_value() >= 0) return not_supported("prefix token constants");
     if (call.key_constants() >= 0) return not_supported("constant key columns (bias split)");
     AttentionArgs args;
@@ -184,18 +203,17 @@ class Resolver {
     args.value_zero_point = tensor<int32_t>(call.value_zero_point());
     args.output_inverse_scale = call.output_inverse_scale();
     args.output_zero_point = call.output_zero_point();
-    args.output = buffer<uint8_t>(call.output_buffer());
+    args.output = planes(call.output_buffer(), call.output_bits());
     return PlannedCall(args);
   }
 
   Result<PlannedCall> swiglu(const fb::SwiGluCall& call) const {
-    TRY(only_8_bits(call.output_bits()));
     SwiGluArgs args;
-    args.width = row_width<uint8_t>(call.output_buffer());
+    args.width = row_width<float>(call.input_buffer()) / 2;
     args.inverse_scale = call.inverse_scale();
     args.zero_point = call.zero_point();
     args.input = buffer<float>(call.input_buffer());
-    args.output = buffer<uint8_t>(call.output_buffer());
+    args.output = planes(call.output_buffer(), call.output_bits());
     return PlannedCall(args);
   }
 
@@ -278,7 +296,9 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
       return at(place, std::move(resolved).error());
     }
     planned.calls.push_back(*std::move(resolved));
-    planned.additions.push_back(resolver.additions(*call));
+    if (const auto second = resolver.resolve_second(*call)) planned.calls.push_back(*second);
+    planned.additions.resize(planned.calls.size());
+    planned.additions.back() = resolver.additions(*call);
   }
   return planned;
 }

@@ -54,7 +54,7 @@ struct ProgramMemory {
 };
 
 // Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot
-// do (16-bit inputs, prefix constants) is kNotSupported.
+// do (prefix constants) is kNotSupported.
 Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory);
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);

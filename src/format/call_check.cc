@@ -138,9 +138,11 @@ Result<void> check(const ProgramScope& scope, const fb::LinearCall& call) {
   const uint64_t inputs = weight->shape()->Get(1);
   if (inputs % 32 != 0) return invalid("weight: {} inputs are no multiple of 32", inputs);
   TRY_ASSIGN(const uint64_t bytes, code_bytes("input_bits", call.input_bits()));
-  TRY_ASSIGN(const fb::Tensor* offset, find_vector(scope, "offset", call.offset(), fb::Layout::I32, outputs));
+  if (bytes > 1 && !is_int4) return invalid("input_bits: got {} for an 8-bit matrix, want 8", call.input_bits());
+  const uint64_t passes = bytes;  // one for each plane
+  TRY_ASSIGN(const fb::Tensor* offset, find_vector(scope, "offset", call.offset(), fb::Layout::I32, passes * outputs));
   TRY(check_accumulator(scope, *offset, static_cast<int64_t>(inputs) * (is_int4 ? kMaxInt4Product : kMaxInt8Product)));
-  TRY(find_vector(scope, "scale", call.scale(), fb::Layout::F32, outputs));
+  TRY(find_vector(scope, "scale", call.scale(), fb::Layout::F32, passes * outputs));
   TRY(check_optional_vector(scope, "bias", call.bias(), fb::Layout::F32, outputs));
   TRY(check_finite("input_scale", call.input_scale()));
   TRY(find_buffer(scope, "input_buffer", call.input_buffer(), inputs * bytes));

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <set>
 
+#include "format/features.h"
+
 namespace hotaru {
 namespace {
 
@@ -15,7 +17,7 @@ constexpr uint64_t kMaxHeads = 4096;
 constexpr size_t kMaxDimensions = 4;
 
 // Names that a file may require. Every addition that changes what a file means goes here, with its reader.
-constexpr std::array<std::string_view, 0> kKnownFeatures = {};
+constexpr std::array kKnownFeatures = {kFeatureWideInputs};
 
 std::optional<uint64_t> element_bytes(fb::Layout layout) {
   switch (layout) {

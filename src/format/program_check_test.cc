@@ -56,7 +56,9 @@ TEST(ProgramCheck, LinearTensorsFitTheirWeight) {
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.bias = 0; }), HasSubstr("bias: tensor 'embedding'"));
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.bias = -2; }), HasSubstr("bias: got tensor -2"));
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_buffer = 0; }), HasSubstr("want 32"));
-  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_bits = 16; }), HasSubstr("want 64"));
+  EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_bits = 16; }),
+              HasSubstr("offset: tensor 'qkv.offset' has 64 values, want 128"));
+  EXPECT_THAT(refusal<Call>("head", [](auto& c) { c.input_bits = 16; }), HasSubstr("for an 8-bit matrix"));
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_bits = 7; }), HasSubstr("want 8 or 16"));
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.output_buffer = 99; }), HasSubstr("got buffer 99 of 7"));
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_scale = INFINITY; }), HasSubstr("input_scale"));

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/code_planes.h"
 #include "kernels/x86_intrinsics.h"
 
 namespace hotaru {
@@ -21,6 +22,13 @@ struct Requantise256 {
 inline Requantise256 requantise_u8_256(float inverse_scale, float zero_point) {
   return {inverse_scale, zero_point, 0.0F, 255.0F};
 }
+inline Requantise256 requantise_u16_256(float inverse_scale, float zero_point) {
+  return {inverse_scale, zero_point, 0.0F, 65535.0F};
+}
+template <bool kWide>
+inline Requantise256 requantise_code_256(float inverse_scale, float zero_point) {
+  return kWide ? requantise_u16_256(inverse_scale, zero_point) : requantise_u8_256(inverse_scale, zero_point);
+}
 inline Requantise256 requantise_s8_256(float inverse_scale) { return {inverse_scale, 0.0F, -127.0F, 127.0F}; }
 
 // The code of 8 floats, as int32.
@@ -36,6 +44,17 @@ inline __m128i to_words(__m256i x) {
 }
 inline void store_16_u8(uint8_t* at, __m256i first, __m256i second) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_packus_epi16(to_words(first), to_words(second)));
+}
+// Codes of 16 bits (kWide) into both planes, of 8 bits into the one.
+template <bool kWide>
+inline void store_16_codes(const CodePlanes& to, size_t at, __m256i first, __m256i second) {
+  if constexpr (kWide) {
+    const __m256i low = _mm256_set1_epi32(255);
+    store_16_u8(to.low + at, _mm256_and_si256(first, low), _mm256_and_si256(second, low));
+    store_16_u8(to.high + at, _mm256_srli_epi32(first, 8), _mm256_srli_epi32(second, 8));
+  } else {
+    store_16_u8(to.low + at, first, second);
+  }
 }
 inline void store_8_u8(uint8_t* at, __m256i x) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(at), _mm_packus_epi16(to_words(x), to_words(x)));

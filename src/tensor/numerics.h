@@ -22,9 +22,15 @@ static inline float requantise_clamp(float x, float inverse_scale, float zero_po
 static inline uint8_t requantise_u8(float x, float inverse_scale, float zero_point) {
   return static_cast<uint8_t>(std::lrintf(requantise_clamp(x, inverse_scale, zero_point, 0.0F, 255.0F)));
 }
-// Symmetric signed: zero_point 0, code in [-127, 127].
+static inline uint16_t requantise_u16(float x, float inverse_scale, float zero_point) {
+  return static_cast<uint16_t>(std::lrintf(requantise_clamp(x, inverse_scale, zero_point, 0.0F, 65535.0F)));
+}
+// Symmetric signed: zero_point 0, code in [-127, 127] or [-32767, 32767].
 static inline int8_t requantise_s8(float x, float inverse_scale) {
   return static_cast<int8_t>(std::lrintf(requantise_clamp(x, inverse_scale, 0.0F, -127.0F, 127.0F)));
+}
+static inline int16_t requantise_s16(float x, float inverse_scale) {
+  return static_cast<int16_t>(std::lrintf(requantise_clamp(x, inverse_scale, 0.0F, -32767.0F, 32767.0F)));
 }
 
 // 2^x for x in [-120, 120] (clamped). x = n + f with n = round_half_even(x), |f| <= 1/2; 2^f by a polynomial (Taylor of

@@ -38,4 +38,11 @@ Result<void> calibrate(PassContext& context);
 // Rounds every matrix to its stored form: linears to int4 with group multipliers, embedding and head to int8 per row.
 Result<void> quantise_rtn(PassContext& context);
 
+// Where the first token's activations are massive: the usual first token becomes a constant prefix of every context
+// (QUANTISATION 3). Behind all rewrites: the constants are in the final basis.
+Result<void> choose_prefix(PassContext& context);
+
+// GPTQ, layer by layer on what the layers before it became; ranges are measured on the way, so no `calibrate`.
+Result<void> quantise_gptq(PassContext& context);
+
 }  // namespace hotaru

@@ -7,7 +7,8 @@
 //   p[s]   = round_half_even(255 * 2^(float(a[s] - m) * score_scale[h]))     u8; probability.h
 //   sum    = sum_s p[s]                                    int32
 //   o[e]   = sum_s p[s] * v[s, g, e]  -  value_zero_point[g] * sum       int32; v s8 = code - 128, zero point likewise
-//   out[t, h, e] = requantise_u8(float(o[e]) * (value_scale[g] / float(sum)), output_inverse_scale, output_zero_point)
+//   out[t, h, e] = requantise_u8(float(o[e]) * (value_scale[g] / float(sum)), output_inverse_scale, output_zero_point),
+//                  or requantise_u16 in two planes (code_planes.h)
 //
 // score_scale[h] = query scale * key scale * log2(e) / sqrt(E). |a| <= E * 127 * 255 and |o| <= S * 255 * 255 must fit
 // int32: S <= 32768 (checked when a program is loaded). Work is split over (row, kv head) units; a unit serves all H /
@@ -18,6 +19,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
+#include "kernels/code_planes.h"
 #include "kernels/packed.h"
 
 namespace hotaru {
@@ -38,7 +40,7 @@ struct AttentionArgs {
   const int32_t* value_zero_point = nullptr;  // [G] in [-128, 127]
   float output_inverse_scale = 0;
   float output_zero_point = 0;
-  uint8_t* output = nullptr;       // [T, H * E] u8
+  CodePlanes output;               // [T, H * E]
   std::byte* workspace = nullptr;  // this thread's, 64-byte aligned, attention_workspace_bytes
 };
 

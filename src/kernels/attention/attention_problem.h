@@ -26,6 +26,7 @@ struct AttentionShape {
   AttentionFill fill = AttentionFill::kRandom;
   int unwritten = 0xA5;  // the byte of a last page's slots beyond its last key; -1: random bytes
   float sharpness = 30;  // about how many codes of score make a factor e
+  bool wide_output = false;
   [[nodiscard]] int tokens() const {
     return std::accumulate(contexts.begin(), contexts.end(), 0, [](int sum, const Context& c) { return sum + c.rows; });
   }
@@ -70,12 +71,13 @@ class AttentionProblem {
             .score_scale = score_scale_.data(),
             .value_scale = value_scale_.data(),
             .value_zero_point = value_zero_point_.data(),
-            .output_inverse_scale = 20.0F,
-            .output_zero_point = 131.0F,
-            .output = output,
+            .output_inverse_scale = shape_.wide_output ? 5140.0F : 20.0F,
+            .output_zero_point = shape_.wide_output ? 33667.0F : 131.0F,
+            .output = {output, shape_.wide_output ? output + elements() : nullptr},
             .workspace = workspace};
   }
   [[nodiscard]] const AttentionShape& shape() const { return shape_; }
+  [[nodiscard]] size_t output_bytes() const { return elements() * (shape_.wide_output ? 2 : 1); }
   [[nodiscard]] size_t elements() const {
     return static_cast<size_t>(shape_.tokens()) * static_cast<size_t>(shape_.query_heads) * width();
   }
@@ -172,9 +174,9 @@ class AttentionProblem {
   std::vector<std::byte* const*> row_pages_;
 };
 
-// The output of one kernel, its slices one after the other.
+// The output of one kernel (a second plane behind the first), its slices one after the other.
 inline std::vector<uint8_t> run_attention(const AttentionProblem& problem, AttentionKernel kernel, int slices) {
-  AlignedArray<uint8_t> output(problem.elements());
+  AlignedArray<uint8_t> output(problem.output_bytes());
   AlignedArray<std::byte> workspace(problem.workspace_bytes());
   std::fill_n(workspace.data(), workspace.size(), std::byte{0x7B});
   for (int i = 0; i < slices; i++) kernel(problem.args(output.data(), workspace.data()), Slice{i, slices});

@@ -52,6 +52,7 @@ AttentionShape random_shape(std::mt19937_64& random, int index) {
   shape.fill = static_cast<AttentionFill>(index % 3 == 0 ? below(5) : 0);
   shape.unwritten = below(2) == 0 ? -1 : 255;
   shape.sharpness = static_cast<float>(1 << below(8));
+  shape.wide_output = below(4) == 0;
   shape.contexts.clear();
   const int contexts = 1 + below(3);
   for (int c = 0; c < contexts; c++) {

@@ -3,7 +3,6 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/attention/probability.h"
-#include "tensor/numerics.h"
 
 namespace hotaru {
 namespace {
@@ -42,8 +41,8 @@ void attend(const AttentionArgs& args, size_t t, size_t h) {
   for (size_t e = 0; e < width; e++) {
     int32_t o = -args.value_zero_point[g] * sum;
     for (size_t s = 0; s < keys; s++) o += p[s] * value(s, e);
-    args.output[(t * query_heads + h) * width + e] =
-        requantise_u8(static_cast<float>(o) * scale, args.output_inverse_scale, args.output_zero_point);
+    store_code(args.output, (t * query_heads + h) * width + e, static_cast<float>(o) * scale, args.output_inverse_scale,
+               args.output_zero_point);
   }
 }
 

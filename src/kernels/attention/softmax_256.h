@@ -104,17 +104,23 @@ inline __m256 finish_8(const int32_t* sums, __m256i offset, __m256 scale) {
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(sums), offset)), scale);
 }
 
-// One row's output from its weighted sums and the sum of its codes.
-inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
+template <bool kWide>
+inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
   const AttentionArgs& args = *block.args;
   const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * code_sum);
   const __m256 scale = _mm256_set1_ps(args.value_scale[block.kv_head] / static_cast<float>(code_sum));
-  const Requantise256 to = requantise_u8_256(args.output_inverse_scale, args.output_zero_point);
-  uint8_t* out = args.output + block.element(row);
+  const Requantise256 to = requantise_code_256<kWide>(args.output_inverse_scale, args.output_zero_point);
+  const CodePlanes out = planes_from(args.output, block.element(row));
   for (size_t e = 0; e < block.width(); e += 16) {
     const __m256i first = requantise_8(finish_8(sums + e, offset, scale), to);
-    store_16_u8(out + e, first, requantise_8(finish_8(sums + e + 8, offset, scale), to));
+    store_16_codes<kWide>(out, e, first, requantise_8(finish_8(sums + e + 8, offset, scale), to));
   }
+}
+
+// One row's output from its weighted sums and the sum of its codes.
+inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
+  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, code_sum);
+  finish_codes_256<false>(block, row, sums, code_sum);
 }
 
 }  // namespace

@@ -7,6 +7,11 @@
 //
 // offset[n] = -zero_point * sum_k m q folds the activations' zero point. Rows of the output are split among threads,
 // never K.
+//
+// 16-bit activations u = 256 high + low, zero point z = 256 zh + zl (code_planes.h), are two calls after each other,
+// each an exact sum like any other:
+//   high plane: offset from zh, scale 256 * scale[n] (exact), no bias, residual as wanted
+//   low plane:  offset from zl, scale[n], bias, always residual
 #pragma once
 
 #include <cstddef>

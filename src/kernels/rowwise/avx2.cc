@@ -47,11 +47,12 @@ inline float inverse_rms(float sum, size_t count, float epsilon) {
   return 1.0F / std::sqrt(sum / static_cast<float>(count) + epsilon);
 }
 
+template <bool kWide>
 inline void normalise_row(const RmsNormArgs& args, size_t t, float r) {
   const auto width = static_cast<size_t>(args.width);
   const float* x = args.input + t * width;
-  uint8_t* out = args.output + t * width;
-  const Requantise256 to = requantise_u8_256(args.inverse_scale, args.zero_point);
+  const CodePlanes out = planes_from(args.output, t * width);
+  const Requantise256 to = requantise_code_256<kWide>(args.inverse_scale, args.zero_point);
   const __m256 scale = _mm256_set1_ps(r);
   size_t d = 0;
   for (; d + 16 <= width; d += 16) {
@@ -61,12 +62,12 @@ inline void normalise_row(const RmsNormArgs& args, size_t t, float r) {
       y0 = _mm256_mul_ps(y0, _mm256_loadu_ps(args.gamma + d));
       y1 = _mm256_mul_ps(y1, _mm256_loadu_ps(args.gamma + d + 8));
     }
-    store_16_u8(out + d, requantise_8(y0, to), requantise_8(y1, to));
+    store_16_codes<kWide>(out, d, requantise_8(y0, to), requantise_8(y1, to));
   }
   for (; d < width; d++) {
     float y = x[d] * r;
     if (args.gamma != nullptr) y = y * args.gamma[d];
-    out[d] = requantise_u8(y, args.inverse_scale, args.zero_point);
+    store_code(out, d, y, args.inverse_scale, args.zero_point);
   }
 }
 
@@ -186,6 +187,42 @@ void rope_value(const RopeArgs& args, const float* x, size_t t, size_t g) {
   }
 }
 
+template <bool kWide>
+void normalise_rows(const RmsNormArgs& args, Slice slice) {
+  const auto width = static_cast<size_t>(args.width);
+  const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
+  for (size_t t = rows.begin; t < rows.end;) {
+    float sums[4];
+    const size_t run = rows.end - t >= 4 ? 4 : 1;
+    if (run == 4) {
+      sums_of_squares<4>(args.input + t * width, width, sums);
+    } else {
+      sums_of_squares<1>(args.input + t * width, width, sums);
+    }
+    for (size_t i = 0; i < run; i++, t++) normalise_row<kWide>(args, t, inverse_rms(sums[i], width, args.epsilon));
+  }
+}
+
+// Work is split in pieces of 64 channels of a row: a decoded token has only one row.
+template <bool kWide>
+void multiply_gates(const SwiGluArgs& args, Slice slice) {
+  const auto width = static_cast<size_t>(args.width);
+  const size_t pieces = (width + 63) / 64;
+  const Requantise256 to = requantise_code_256<kWide>(args.inverse_scale, args.zero_point);
+  const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * pieces);
+  for (size_t unit = units.begin; unit < units.end; unit++) {
+    const float* gate = args.input + unit / pieces * 2 * width;
+    const CodePlanes out = planes_from(args.output, unit / pieces * width);
+    size_t f = unit % pieces * 64;
+    const size_t end = f + 64 < width ? f + 64 : width;
+    for (; f + 16 <= end; f += 16) {
+      const __m256i first = requantise_8(silu_times(gate + f, gate + width + f), to);
+      store_16_codes<kWide>(out, f, first, requantise_8(silu_times(gate + f + 8, gate + width + f + 8), to));
+    }
+    for (; f < end; f++) store_code(out, f, silu(gate[f]) * gate[width + f], args.inverse_scale, args.zero_point);
+  }
+}
+
 }  // namespace
 
 void embed_avx2(const EmbedArgs& args, Slice slice) {
@@ -204,18 +241,8 @@ void embed_avx2(const EmbedArgs& args, Slice slice) {
 }
 
 void rms_norm_avx2(const RmsNormArgs& args, Slice slice) {
-  const auto width = static_cast<size_t>(args.width);
-  const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
-  for (size_t t = rows.begin; t < rows.end;) {
-    float sums[4];
-    const size_t run = rows.end - t >= 4 ? 4 : 1;
-    if (run == 4) {
-      sums_of_squares<4>(args.input + t * width, width, sums);
-    } else {
-      sums_of_squares<1>(args.input + t * width, width, sums);
-    }
-    for (size_t i = 0; i < run; i++, t++) normalise_row(args, t, inverse_rms(sums[i], width, args.epsilon));
-  }
+  if (args.output.high != nullptr) return normalise_rows<true>(args, slice);
+  normalise_rows<false>(args, slice);
 }
 
 void rope_avx2(const RopeArgs& args, Slice slice) {
@@ -237,23 +264,9 @@ void rope_avx2(const RopeArgs& args, Slice slice) {
   }
 }
 
-// Work is split in pieces of 64 channels of a row: a decoded token has only one row.
 void swiglu_avx2(const SwiGluArgs& args, Slice slice) {
-  const auto width = static_cast<size_t>(args.width);
-  const size_t pieces = (width + 63) / 64;
-  const Requantise256 to = requantise_u8_256(args.inverse_scale, args.zero_point);
-  const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * pieces);
-  for (size_t unit = units.begin; unit < units.end; unit++) {
-    const float* gate = args.input + unit / pieces * 2 * width;
-    uint8_t* out = args.output + unit / pieces * width;
-    size_t f = unit % pieces * 64;
-    const size_t end = f + 64 < width ? f + 64 : width;
-    for (; f + 16 <= end; f += 16) {
-      const __m256i first = requantise_8(silu_times(gate + f, gate + width + f), to);
-      store_16_u8(out + f, first, requantise_8(silu_times(gate + f + 8, gate + width + f + 8), to));
-    }
-    for (; f < end; f++) out[f] = requantise_u8(silu(gate[f]) * gate[width + f], args.inverse_scale, args.zero_point);
-  }
+  if (args.output.high != nullptr) return multiply_gates<true>(args, slice);
+  multiply_gates<false>(args, slice);
 }
 
 }  // namespace hotaru

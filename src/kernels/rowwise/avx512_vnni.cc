@@ -1,6 +1,6 @@
 // The row-wise ops that 512-bit registers make faster; the others are taken from AVX2.
+#include "kernels/kernel_list.h"
 #include "kernels/requantise_512.h"
-#include "kernels/rowwise/rowwise.h"
 #include "kernels/x86_intrinsics.h"
 #include "tensor/numerics.h"
 
@@ -33,12 +33,16 @@ inline __m512i product_codes(const SwiGluArgs& args, const float* gate, const fl
 
 // Work is split in pieces of 64 channels of a row: a decoded token has only one row.
 void swiglu_avx512_vnni(const SwiGluArgs& args, Slice slice) {
+  if (args.output.high != nullptr) {
+    (swiglu_avx2)(args, slice);  // parentheses: found by scope alone, the emulated has its emulated twin
+    return;
+  }
   const auto width = static_cast<size_t>(args.width);
   const size_t pieces = (width + 63) / 64;
   const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * pieces);
   for (size_t unit = units.begin; unit < units.end; unit++) {
     const float* gate = args.input + unit / pieces * 2 * width;
-    uint8_t* out = args.output + unit / pieces * width;
+    uint8_t* out = args.output.low + unit / pieces * width;
     size_t f = unit % pieces * 64;
     if (f + 64 <= width) {
       const float* up = gate + width;

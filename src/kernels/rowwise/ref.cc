@@ -109,7 +109,7 @@ void rms_norm_ref(const RmsNormArgs& args, Slice slice) {
     for (size_t d = 0; d < width; d++) {
       float y = x[d] * r;
       if (args.gamma != nullptr) y = y * args.gamma[d];
-      args.output[t * width + d] = requantise_u8(y, args.inverse_scale, args.zero_point);
+      store_code(args.output, t * width + d, y, args.inverse_scale, args.zero_point);
     }
   }
 }
@@ -138,7 +138,7 @@ void swiglu_ref(const SwiGluArgs& args, Slice slice) {
   const Slice::Range elements = slice.range(static_cast<size_t>(args.tokens) * width);
   for (size_t i = elements.begin; i < elements.end; i++) {
     const float* gate = args.input + i / width * 2 * width + i % width;
-    args.output[i] = requantise_u8(silu(gate[0]) * gate[width], args.inverse_scale, args.zero_point);
+    store_code(args.output, i, silu(gate[0]) * gate[width], args.inverse_scale, args.zero_point);
   }
 }
 

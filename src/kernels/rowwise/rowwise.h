@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
+#include "kernels/code_planes.h"
 #include "kernels/packed.h"
 
 namespace hotaru {
@@ -29,7 +30,7 @@ struct GatherArgs {
 };
 
 // r = 1 / sqrt(sum_of_squares(x[t]) / float(D) + epsilon);  y = x[t, d] * r;  y = y * gamma[d] if gamma
-// out[t, d] = requantise_u8(y, inverse_scale, zero_point)
+// out[t, d] = requantise_u8(y, inverse_scale, zero_point), or requantise_u16 in two planes (code_planes.h)
 struct RmsNormArgs {
   int tokens = 0;
   int width = 0;
@@ -38,7 +39,7 @@ struct RmsNormArgs {
   float zero_point = 0;
   const float* input = nullptr;  // [T, D]
   const float* gamma = nullptr;  // [D] or null
-  uint8_t* output = nullptr;     // [T, D]
+  CodePlanes output;             // [T, D]
 };
 
 // Splits the fused projection, normalises (Qwen3), rotates and quantises: queries to s8, keys and values into the KV
@@ -74,14 +75,14 @@ struct RopeArgs {
   size_t value_offset = 0;
 };
 
-// out[t, f] = requantise_u8(silu(x[t, f]) * x[t, F + f], inverse_scale, zero_point)
+// out[t, f] = requantise_u8(silu(x[t, f]) * x[t, F + f], inverse_scale, zero_point), or requantise_u16 in two planes
 struct SwiGluArgs {
   int tokens = 0;
   int width = 0;  // F
   float inverse_scale = 0;
   float zero_point = 0;
   const float* input = nullptr;  // [T, 2 F]: gate, then up
-  uint8_t* output = nullptr;     // [T, F]
+  CodePlanes output;             // [T, F]
 };
 
 using EmbedKernel = void (*)(const EmbedArgs&, Slice);

@@ -52,14 +52,14 @@ void run(benchmark::State& state, int tokens, void (*kernel)(const GatherArgs&, 
 void run(benchmark::State& state, int tokens, void (*kernel)(const RmsNormArgs&, Slice)) {
   const AlignedArray<float> input = waves(static_cast<size_t>(tokens) * 1536);
   AlignedArray<uint8_t> output(input.size());
-  play(state, kernel, RmsNormArgs{tokens, 1536, 1e-6F, 40.0F, 128.0F, input.data(), nullptr, output.data()},
+  play(state, kernel, RmsNormArgs{tokens, 1536, 1e-6F, 40.0F, 128.0F, input.data(), nullptr, {output.data()}},
        output.size());
 }
 
 void run(benchmark::State& state, int tokens, void (*kernel)(const SwiGluArgs&, Slice)) {
   const AlignedArray<float> input = waves(static_cast<size_t>(tokens) * 17920);
   AlignedArray<uint8_t> output(input.size() / 2);
-  play(state, kernel, SwiGluArgs{tokens, 8960, 10.0F, 128.0F, input.data(), output.data()}, output.size());
+  play(state, kernel, SwiGluArgs{tokens, 8960, 10.0F, 128.0F, input.data(), {output.data()}}, output.size());
 }
 
 std::vector<double> inverse_frequency() {

@@ -59,6 +59,11 @@ void for_each_kernel(Compare compare) {
   }
 }
 
+// The second half of `codes` is the high plane.
+CodePlanes planes(AlignedArray<uint8_t>& codes, bool is_wide) {
+  return {codes.data(), is_wide ? codes.data() + codes.size() / 2 : nullptr};
+}
+
 template <typename Args>
 void play(void (*run)(const Args&, Slice), const Args& args, int slices) {
   for (int i = 0; i < slices; i++) run(args, Slice{i, slices});
@@ -102,12 +107,18 @@ TEST(Rowwise, RmsNormEqualsRef) {
     const int tokens = 1 + values.below(11), width = i % 2 == 0 ? 1 + values.below(100) : 32 * (1 + values.below(30));
     const auto elements = static_cast<size_t>(tokens * width);
     const AlignedArray<float> input = values.reals(elements), gamma = values.reals(static_cast<size_t>(width));
-    AlignedArray<uint8_t> found(elements), wanted(elements);
-    const float zero_point = static_cast<float>(values.below(256));
-    RmsNormArgs args{tokens,      width, 1e-6F, 40.0F, zero_point, input.data(), i % 3 == 0 ? nullptr : gamma.data(),
-                     found.data()};
+    const bool is_wide = i % 5 == 1;
+    AlignedArray<uint8_t> found(2 * elements), wanted(2 * elements);
+    RmsNormArgs args{.tokens = tokens,
+                     .width = width,
+                     .epsilon = 1e-6F,
+                     .inverse_scale = is_wide ? 10000.0F : 40.0F,
+                     .zero_point = static_cast<float>(values.below(is_wide ? 65536 : 256)),
+                     .input = input.data(),
+                     .gamma = i % 3 == 0 ? nullptr : gamma.data(),
+                     .output = planes(found, is_wide)};
     play(kernel.run, args, 1 + i % 4);
-    args.output = wanted.data();
+    args.output = planes(wanted, is_wide);
     rms_norm_ref(args, Slice{});
     expect_same(found, wanted, fmt::format("T {} D {}", tokens, width));
   });
@@ -126,10 +137,11 @@ TEST(Rowwise, SwiGluEqualsRef) {
                               std::numeric_limits<float>::infinity(),
                               std::numeric_limits<float>::quiet_NaN()};
     for (const float x : kOdd) input.data()[static_cast<size_t>(values.below(static_cast<int>(2 * elements)))] = x;
-    AlignedArray<uint8_t> found(elements), wanted(elements);
-    SwiGluArgs args{tokens, width, 9.0F, 77.0F, input.data(), found.data()};
+    const bool is_wide = i % 5 == 2;
+    AlignedArray<uint8_t> found(2 * elements), wanted(2 * elements);
+    SwiGluArgs args{tokens, width, is_wide ? 2300.0F : 9.0F, 77.0F, input.data(), planes(found, is_wide)};
     play(kernel.run, args, 1 + i % 4);
-    args.output = wanted.data();
+    args.output = planes(wanted, is_wide);
     swiglu_ref(args, Slice{});
     expect_same(found, wanted, fmt::format("T {} F {}", tokens, width));
   });
@@ -273,16 +285,18 @@ TEST(Rowwise, RopeRefIsTheFormula) {
 TEST(Rowwise, NormAndSwiGluAreTheirFormulas) {
   const float x[4] = {3.0F, -4.0F, 0.0F, 0.0F}, gamma[4] = {1.0F, 2.0F, 1.0F, 1.0F};
   uint8_t normalised[4];
-  rms_norm_ref({1, 4, 0.0F, 10.0F, 128.0F, x, gamma, normalised}, Slice{});  // rms 2.5
+  rms_norm_ref({1, 4, 0.0F, 10.0F, 128.0F, x, gamma, {normalised}}, Slice{});  // rms 2.5
   EXPECT_EQ(normalised[0], 140);
   EXPECT_EQ(normalised[1], 96);
   EXPECT_EQ(normalised[2], 128);
   uint8_t product[2];
-  swiglu_ref({1, 2, 10.0F, 5.0F, x, product}, Slice{});  // gate 3, -4; up 0, 0
+  swiglu_ref({1, 2, 10.0F, 5.0F, x, {product}}, Slice{});  // gate 3, -4; up 0, 0
   EXPECT_EQ(product[0], 5);
   const float gate_up[2] = {2.0F, 3.0F};
-  swiglu_ref({1, 1, 10.0F, 5.0F, gate_up, product}, Slice{});
+  swiglu_ref({1, 1, 10.0F, 5.0F, gate_up, {product}}, Slice{});
   EXPECT_EQ(product[0], 58);  // 2 / (1 + e^-2) * 3 = 5.285
+  swiglu_ref({1, 1, 10000.0F, 5.0F, gate_up, {product, product + 1}}, Slice{});
+  EXPECT_EQ(product[0] + 256 * product[1], 52853);
 }
 
 }  // namespace

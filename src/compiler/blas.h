@@ -1,0 +1,22 @@
+// OpenBLAS the way this project calls it: one thread a call, on tiles whose size does not depend on the thread count.
+// OpenBLAS' own threading would cut the work by the number of threads, and the result with it.
+#pragma once
+
+#include <cblas.h>
+
+#include <cstddef>
+
+namespace hotaru {
+
+inline blasint blas_int(size_t count) { return static_cast<blasint>(count); }
+
+// Before any other call.
+inline void use_one_blas_thread() {
+  static const bool once = [] {
+    openblas_set_num_threads(1);
+    return true;
+  }();
+  (void)once;
+}
+
+}  // namespace hotaru

@@ -1,0 +1,61 @@
+// Quantises one transformer layer after another, in the order in which the device plays them: every matrix is fitted to
+// inputs that come out of what is already quantised (true-sequential GPTQ), every range is measured there.
+#pragma once
+
+#include <vector>
+
+#include "compiler/block.h"
+#include "compiler/gptq.h"
+#include "compiler/histogram.h"
+#include "compiler/moment_sum.h"
+#include "compiler/pass.h"
+#include "compiler/twin_streams.h"
+
+namespace hotaru {
+
+class LayerQuantiser {
+ public:
+  LayerQuantiser(PassContext* context, TwinStreams* streams) : context_(context), streams_(streams) {}
+
+  // Chooses the layer's ranges, stores its matrices and vectors, and takes both streams through it.
+  Result<void> run(int layer);
+  // Ranges of what stands behind the last layer: the head's input.
+  Result<void> run_head();
+
+ private:
+  struct KeyStatistics;
+  // Half a layer: nodes from a norm to the sum with the residual stream.
+  struct Half {
+    std::span<const Node> nodes;
+    int layer;
+  };
+
+  Result<void> quantise_attention(const Half& half, const Block& block);
+  Result<void> quantise_ffn(const Half& half, const Block& block);
+  Result<void> choose_ranges(const Half& half, const std::vector<ValueId>& values);
+  [[nodiscard]] std::vector<uint32_t> channel_weights(const Half& half, ValueId value) const;
+  void settle_range(ValueId id, const Histogram& histogram, int layer);
+  Result<KeyStatistics> observe_keys(const Half& half, ValueId query);
+  Result<void> choose_key_form(const Half& half, const Block& block);
+  void split_key_bias(Node& attention, const Node& key);
+  void note(std::string text);
+  [[nodiscard]] bool is_linear_input(ValueId id) const;
+  Result<void> quantise_linears(const Half& half, const std::vector<const Node*>& linears);
+  Result<void> sum_moments(const Half& half, const Node& linear, MomentSum& fit, MomentSum& held_out);
+  Result<void> quantise_linear(const Node& linear, const MomentSum& fit, const MomentSum& held_out);
+  Result<void> advance(const Half& half);
+  Result<std::span<const float>> play_device(const Half& half, size_t count, const TokenChunk& chunk,
+                                             const ValueHook& observer);
+  [[nodiscard]] size_t nodes_until(const Half& half, ValueId value) const;
+  [[nodiscard]] Half half_of(const Node& first, const Node& last, int layer) const;
+  Value& value(ValueId id) { return context_->graph->values[static_cast<size_t>(id)]; }
+
+  PassContext* context_;
+  TwinStreams* streams_;
+  std::vector<float> input_rows_;  // of the chunk in work
+  // The key value of the layer and what is subtracted from it before it is rounded; empty: nothing.
+  ValueId key_ = kNone;
+  std::vector<float> key_shift_;
+};
+
+}  // namespace hotaru

@@ -1,0 +1,13 @@
+// Names in `required_features` of HAR and HEF: a reader that does not know one refuses the file.
+#pragma once
+
+#include <string_view>
+
+namespace hotaru {
+
+inline constexpr std::string_view kFeatureWideInputs = "16-bit-inputs";    // of linears
+inline constexpr std::string_view kFeaturePrefix = "prefix-tokens";        // constants before position 0
+inline constexpr std::string_view kFeatureWideQueries = "16-bit-queries";  // of some layers
+inline constexpr std::string_view kFeatureKeyBias = "key-bias-split";      // keys cached without their bias
+
+}  // namespace hotaru

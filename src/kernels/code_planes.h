@@ -1,0 +1,33 @@
+// Activations as linears read them: one plane of u8 codes; or, where 8 bits are too few, two planes for the codes
+// u = 256 high + low, so that a linear can multiply each plane like any 8-bit input (linear_int4.h). `static inline`
+// as in numerics.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tensor/numerics.h"
+
+namespace hotaru {
+
+struct CodePlanes {
+  uint8_t* low = nullptr;
+  uint8_t* high = nullptr;  // null: 8-bit codes
+};
+
+static inline CodePlanes planes_from(const CodePlanes& planes, size_t element) {
+  return {planes.low + element, planes.high == nullptr ? nullptr : planes.high + element};
+}
+
+// Element `at` becomes the code of x: requantise_u8, or requantise_u16 in two bytes.
+static inline void store_code(const CodePlanes& to, size_t at, float x, float inverse_scale, float zero_point) {
+  if (to.high == nullptr) {
+    to.low[at] = requantise_u8(x, inverse_scale, zero_point);
+    return;
+  }
+  const uint16_t code = requantise_u16(x, inverse_scale, zero_point);
+  to.low[at] = static_cast<uint8_t>(code & 255);
+  to.high[at] = static_cast<uint8_t>(code >> 8);
+}
+
+}  // namespace hotaru
