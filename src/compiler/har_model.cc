@@ -188,6 +188,9 @@ Result<OptimisedModel> load_model(const HarFile& har) {
   for (const auto& node : meta->nodes) model.graph.nodes.push_back(node_of(*node));
   for (const auto& tensor : meta->tensors) model.tensors.push_back({tensor->name, tensor->layout, tensor->shape});
   TRY(verify(model.graph));
+  for (const auto& adapter : meta->adapters) {
+    model.adapters.push_back({*adapter, *har.container().section(SectionType::kAdapter, adapter->section)});
+  }
   model.bytes = [&har](int tensor) { return har.tensor_bytes(tensor); };
   return model;
 }

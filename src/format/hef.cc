@@ -1,6 +1,7 @@
 #include "format/hef.h"
 
 #include "base/check.h"
+#include "format/adapter_check.h"
 #include "format/meta_check.h"
 #include "format/program_check.h"
 
@@ -66,6 +67,7 @@ Result<HefFile> HefFile::check(Container container, const HefOptions& options) {
   TRY(check_memory(meta, weights->size()));
   TRY(check_adapters(meta.adapters(), container));
   TRY(check_programs(meta, *weights));
+  TRY(check_adapter_sites(meta));
   if (options.verify_checksums) TRY(check_multipliers(meta, *weights, options.pool));
   file.container_ = std::move(container);
   return file;

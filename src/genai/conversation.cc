@@ -2,8 +2,8 @@
 
 namespace hotaru {
 
-Result<Conversation> Conversation::create(const LanguageModel& model) {
-  TRY_ASSIGN(Context context, Context::create(model.device()));
+Result<Conversation> Conversation::create(const LanguageModel& model, int adapter) {
+  TRY_ASSIGN(Context context, Context::create(model.device(), adapter));
   return Conversation(model, std::move(context));
 }
 

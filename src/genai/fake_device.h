@@ -46,6 +46,10 @@ class FakeDevice : public Device {
     truncate(context, 0);
     contexts_.erase(context);
   }
+  void set_adapter(int context, int adapter) override {
+    CHECK(adapter >= kNoAdapter && adapter < static_cast<int>(info_.adapters.size()));
+    contexts_.at(context).adapter = adapter;
+  }
   Result<void> reserve(int context, int tokens) override {
     State& state = contexts_.at(context);
     CHECK_LE(tokens, info_.context_tokens);
@@ -93,6 +97,7 @@ class FakeDevice : public Device {
   struct State {
     std::vector<int32_t> ids;
     int pages = 0;
+    int adapter = kNoAdapter;
   };
 
   [[nodiscard]] std::vector<float> logits_after(const std::vector<int32_t>& ids) const {
