@@ -55,14 +55,13 @@ Result<std::vector<float>> play(const LogitModel& model, const LogitsOptions& op
 
 Result<void> run_logits(const LogitsOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
-  TRY(refuse_lora(options.lora));
-  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.global));
+  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.lora, options.global));
   TRY_ASSIGN(const std::vector<float> last, play(model, options));
   const std::vector<int32_t> top = top_ids(last);
   if (options.global.json) {
     Json json = {{"model", model.name},
                  {"kind", model.kind},
-                 {"adapter", nullptr},
+                 {"adapter", adapter_json(model)},
                  {"ids", options.ids},
                  {"positions", options.ids.size()},
                  {"vocabulary", model.vocabulary},

@@ -38,8 +38,8 @@ Result<void> play(Device& device, int context, std::span<const int32_t> ids, con
 
 }  // namespace
 
-LogitSource device_logits(std::shared_ptr<Device> device) {
-  return [device = std::move(device)](std::span<const int32_t> ids, const PositionSink& sink) -> Result<void> {
+LogitSource device_logits(std::shared_ptr<Device> device, int adapter) {
+  return [device = std::move(device), adapter](std::span<const int32_t> ids, const PositionSink& sink) -> Result<void> {
     const DeviceInfo& info = device->info();
     if (ids.size() > static_cast<size_t>(info.context_tokens)) {
       return invalid("got {} tokens, want at most {}", ids.size(), info.context_tokens);
@@ -48,6 +48,7 @@ LogitSource device_logits(std::shared_ptr<Device> device) {
       if (id < 0 || id >= info.vocabulary) return invalid("got token id {}, want [0, {})", id, info.vocabulary);
     }
     TRY_ASSIGN(const int context, device->create_context());
+    device->set_adapter(context, adapter);
     const Result<void> played = play(*device, context, ids, sink);
     device->destroy_context(context);
     return played;

@@ -9,6 +9,6 @@
 namespace hotaru {
 
 // A context of its own for every sequence. Sequences longer than the device's context are an error.
-LogitSource device_logits(std::shared_ptr<Device> device);
+LogitSource device_logits(std::shared_ptr<Device> device, int adapter = kNoAdapter);
 
 }  // namespace hotaru
