@@ -20,6 +20,14 @@ void show_step(Device& device, int first, int count, const PositionSink& sink) {
   }
 }
 
+// How many of the ids the HEF knows as its prefix. They are not fed again, nor has it logits behind them; where nothing
+// else follows they are text like any other.
+size_t prefix_length(const DeviceInfo& info, std::span<const int32_t> ids) {
+  const std::vector<int32_t>& prefix = info.prefix;
+  const bool begins = ids.size() > prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
+  return begins ? prefix.size() : 0;
+}
+
 Result<void> play(Device& device, int context, std::span<const int32_t> ids, const PositionSink& sink) {
   const int tokens = static_cast<int>(ids.size());
   TRY(device.reserve(context, tokens));
@@ -49,7 +57,11 @@ LogitSource device_logits(std::shared_ptr<Device> device, int adapter) {
     }
     TRY_ASSIGN(const int context, device->create_context());
     device->set_adapter(context, adapter);
-    const Result<void> played = play(*device, context, ids, sink);
+    const size_t prefix = prefix_length(info, ids);
+    const Result<void> played =
+        play(*device, context, ids.subspan(prefix), [&](int64_t position, std::span<const float> logits) {
+          sink(position + static_cast<int64_t>(prefix), logits);
+        });
     device->destroy_context(context);
     return played;
   };
