@@ -88,7 +88,7 @@ Result<void> answer_once(const LanguageModel& model, const RunOptions& options) 
   TRY_ASSIGN(std::optional<ReplyText> text, model.reply_text(settings.stop, options.raw));
   TRY_ASSIGN(const int adapter, chosen_adapter(settings, model));
   TRY_ASSIGN(Context context, Context::create(model.device(), adapter));
-  context.append(prompt_ids);
+  context.append(model.after_prefix(prompt_ids));
   TextOutput output;
   const bool streams = !options.global.json;
   const auto on_text = [&](std::string_view piece) { return !streams || output.write(piece); };

@@ -10,8 +10,6 @@
 namespace hotaru {
 namespace {
 
-constexpr int64_t kRandomSegments = 16;
-constexpr int64_t kRandomTokens = 512;
 constexpr int64_t kShortestTail = 64;      // tokens: the rest of a text that is still worth a segment
 constexpr size_t kPieceBytes = 64 << 10;   // of text, tokenised at once
 constexpr size_t kMessagesPerSegment = 8;  // made from paragraphs of plain text
@@ -135,8 +133,8 @@ class Loader {
 
 CalibrationSet random_set(const CalibrationOptions& options, const CalibrationLimits& limits) {
   CalibrationSet set;
-  const int64_t segments = std::min(options.samples, kRandomSegments);
-  const int64_t tokens = std::min({options.sequence, limits.max_positions, kRandomTokens});
+  const int64_t segments = options.samples;
+  const int64_t tokens = std::min(options.sequence, limits.max_positions);
   Random random(options.seed);
   for (int64_t i = 0; i < segments * tokens; i++) {
     set.batch.ids.push_back(static_cast<int32_t>(random.next_below(static_cast<uint32_t>(limits.vocabulary))));

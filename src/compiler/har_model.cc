@@ -150,6 +150,7 @@ std::vector<std::string> required_features(const Graph& graph) {
           graph.nodes, [&](const Node& node) { return node.kind == NodeKind::kLinear && is_wide(node.inputs[0]); })) {
     features.emplace_back(kFeatureWideInputs);
   }
+  if (!graph.prefix.empty()) features.emplace_back(kFeaturePrefix);
   return features;
 }
 

@@ -89,5 +89,51 @@ TEST(Histogram, SymmetricRangeCoversBothSides) {
   EXPECT_NEAR(choice.range.scale * 127, 8, 0.4);
 }
 
+// Over all of [0, 65535] or [-32767, 32767], and 48 dB finer than 8 bits over the same.
+TEST(Histogram, WholeRangesOn16Bits) {
+  const std::vector<float> values = normal_values(100000, 5);
+  Histogram histogram;
+  histogram.add(values);
+  const RangeChoice wide = whole_unsigned_range_16(histogram);
+  EXPECT_EQ(wide.low, static_cast<double>(histogram.lowest()));
+  EXPECT_EQ(wide.high, static_cast<double>(histogram.highest()));
+  EXPECT_NEAR(static_cast<double>(wide.range.scale) * 65535, wide.high - wide.low, 1e-4);
+  EXPECT_NEAR(wide.range.zero_point, -wide.low / static_cast<double>(wide.range.scale), 0.5);
+  const double error8 = histogram.cost({wide.low, wide.high}, 256);
+  EXPECT_NEAR(wide.sqnr_db, 10 * std::log10(histogram.power() / error8) + 48.2, 0.1);
+  const RangeChoice symmetric = whole_symmetric_range_16(histogram);
+  EXPECT_EQ(symmetric.range.zero_point, 0);
+  EXPECT_EQ(symmetric.high, std::max(-wide.low, wide.high));
+  EXPECT_NEAR(static_cast<double>(symmetric.range.scale) * 32767, symmetric.high, 1e-4);
+}
+
+TEST(Histogram, AWeightCountsAsSoManyValues) {
+  const std::vector<float> values = normal_values(3000, 6);
+  const std::vector<uint32_t> weights = {1, 4, 0};
+  Histogram weighted;
+  weighted.add(values, weights);
+  Histogram repeated;
+  for (size_t i = 0; i < values.size(); i++) {
+    for (uint32_t n = 0; n < weights[i % 3]; n++) repeated.add(std::span(values).subspan(i, 1));
+  }
+  EXPECT_EQ(weighted.count(), 3000U);
+  EXPECT_EQ(weighted.power(), repeated.power());
+  EXPECT_EQ(weighted.cost({-1, 2}, 256), repeated.cost({-1, 2}, 256));
+  // The ends stay those of all values.
+  EXPECT_EQ(weighted.highest(), *std::ranges::max_element(values));
+}
+
+// A channel that hardly matters may be clipped; one that matters may not.
+TEST(Histogram, WeightsDecideWhatIsClipped) {
+  std::vector<float> values = normal_values(40000, 7);
+  for (size_t i = 0; i < values.size(); i += 2) values[i] *= 30;
+  Histogram small;
+  small.add(values, std::vector<uint32_t>{1, 100000});
+  Histogram large;
+  large.add(values, std::vector<uint32_t>{100000, 1});
+  EXPECT_LT(choose_unsigned_range(small).high, 20);
+  EXPECT_GT(choose_unsigned_range(large).high, 60);
+}
+
 }  // namespace
 }  // namespace hotaru

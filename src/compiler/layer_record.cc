@@ -76,11 +76,13 @@ RangeReport range_report_of(const Json& json) {
           json.at(8), json.at(9), json.at(10)};
 }
 
-void replay_graph(const Json& json, int layer, PassContext& context) {
+Result<void> replay_graph(const Json& json, int layer, PassContext& context) {
   Graph& graph = *context.graph;
   for (const Json& parameter : json.at("parameters")) graph.add_parameter(parameter_of(parameter));
   context.stored.resize(graph.parameters.size());
   const Graph::Range range = graph.layer_nodes(layer);
+  const size_t nodes = json.at("nodes").size();
+  if (nodes != range.end - range.begin) return invalid("got {} nodes, want {}", nodes, range.end - range.begin);
   for (size_t i = range.begin; i < range.end; i++) {
     Node& node = graph.nodes[i];
     const Json& saved = json.at("nodes").at(i - range.begin);
@@ -92,10 +94,14 @@ void replay_graph(const Json& json, int layer, PassContext& context) {
     for (const Json& one : saved.at("ranges")) value.ranges.push_back({one.at(0), one.at(1)});
   }
   for (const Json& stored : json.at("stored")) {
-    context.stored[stored.at(0).get<size_t>()] = stored_of(stored.at(1));
+    const auto id = stored.at(0).get<size_t>();
+    if (id >= context.stored.size()) return invalid("got parameter {}, want [0, {})", id, context.stored.size());
+    context.stored[id] = stored_of(stored.at(1));
   }
   for (const Json& matrix : json.at("matrices")) context.report->matrices.push_back(matrix_report_of(matrix));
   for (const Json& one : json.at("ranges")) context.report->ranges.push_back(range_report_of(one));
+  for (const Json& note : json.at("notes")) context.report->notes.push_back(note);
+  return {};
 }
 
 Result<void> replay_tensors(const Json& tensors, std::span<const std::byte> data, PassContext& context) {
@@ -128,6 +134,15 @@ Result<Sections> open_sections(std::span<const std::byte> bytes) {
                   content.subspan(sizeof(length) + length)};
 }
 
+Result<void> replay_sections(const Json& json, std::span<const std::byte> data, int layer, PassContext& context) {
+  try {
+    TRY(replay_graph(json, layer, context));
+    return replay_tensors(json.at("tensors"), data, context);
+  } catch (const Json::exception& error) {
+    return invalid("{}", error.what());
+  }
+}
+
 }  // namespace
 
 LayerRecorder::LayerRecorder(PassContext* context, int layer)
@@ -135,7 +150,8 @@ LayerRecorder::LayerRecorder(PassContext* context, int layer)
       layer_(layer),
       parameters_(context->graph->parameters.size()),
       matrices_(context->report->matrices.size()),
-      ranges_(context->report->ranges.size()) {
+      ranges_(context->report->ranges.size()),
+      notes_(context->report->notes.size()) {
   context->tensors->set_listener([this](const TensorHeader& header, std::span<const std::byte> bytes) {
     tensors_.push_back({header, bytes.size()});
     data_.insert(data_.end(), bytes.begin(), bytes.end());
@@ -147,7 +163,8 @@ LayerRecorder::~LayerRecorder() { context_->tensors->set_listener({}); }
 Result<void> LayerRecorder::write(const std::string& path) {
   const Graph& graph = *context_->graph;
   Json json = {{"parameters", Json::array()}, {"nodes", Json::array()},  {"stored", Json::array()},
-               {"matrices", Json::array()},   {"ranges", Json::array()}, {"tensors", Json::array()}};
+               {"matrices", Json::array()},   {"ranges", Json::array()}, {"notes", Json::array()},
+               {"tensors", Json::array()}};
   for (size_t i = parameters_; i < graph.parameters.size(); i++) {
     json["parameters"].push_back(parameter_json(graph.parameters[i]));
   }
@@ -168,6 +185,7 @@ Result<void> LayerRecorder::write(const std::string& path) {
   for (size_t i = matrices_; i < report.matrices.size(); i++)
     json["matrices"].push_back(report_json(report.matrices[i]));
   for (size_t i = ranges_; i < report.ranges.size(); i++) json["ranges"].push_back(report_json(report.ranges[i]));
+  for (size_t i = notes_; i < report.notes.size(); i++) json["notes"].push_back(report.notes[i]);
   for (const Tensor& tensor : tensors_) {
     json["tensors"].push_back({{"name", tensor.header.name},
                                {"layout", static_cast<int>(tensor.header.layout)},
@@ -193,12 +211,9 @@ Result<void> replay_layer(const std::string& path, int layer, PassContext& conte
   auto sections = open_sections(file.bytes());
   if (!sections) return at(path, std::move(sections).error());
   TRY_ASSIGN(const Json json, parse_json(sections->json, path));
-  try {
-    replay_graph(json, layer, context);
-    return replay_tensors(json.at("tensors"), sections->data, context);
-  } catch (const Json::exception& error) {
-    return invalid("{}: {}", path, error.what());
-  }
+  auto replayed = replay_sections(json, sections->data, layer, context);
+  if (!replayed) return at(path, std::move(replayed).error());
+  return {};
 }
 
 }  // namespace hotaru

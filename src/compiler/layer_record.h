@@ -31,7 +31,7 @@ class LayerRecorder {
   };
   PassContext* context_;
   int layer_;
-  size_t parameters_, matrices_, ranges_;  // counts before the layer
+  size_t parameters_, matrices_, ranges_, notes_;  // counts before the layer
   std::vector<Tensor> tensors_;
   std::vector<std::byte> data_;
 };

@@ -117,8 +117,8 @@ TEST_F(Pipeline, StopsDumpsAndSkips) {
 }
 
 TEST_F(Pipeline, RefusesByName) {
-  options_.recipe = "gptq";
-  EXPECT_THAT(error(), HasSubstr("not supported yet; use --recipe rtn"));
+  options_.recipe = "best";
+  EXPECT_THAT(error(), HasSubstr("got 'best', want full, gptq or rtn"));
   options_.recipe = "rtn";
   options_.skip = {"rotate"};
   EXPECT_THAT(error(), HasSubstr("there is no pass 'rotate'; there are: fold-norms, calibrate, quantise-rtn"));

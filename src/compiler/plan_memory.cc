@@ -141,9 +141,10 @@ Result<void> plan_memory(fb::HefT& meta, uint64_t weight_bytes) {
   }
   memory->weights = weight_bytes;
   memory->kv = meta.kv->page_bytes * meta.kv->pages;
-  // cos and sin, [context, E / 2] each.
   memory->adapters = adapter_memory_bytes(meta);
-  memory->tables = uint64_t{meta.kv->context_tokens} * meta.shape->head_width * sizeof(float);
+  // cos and sin, [positions, E / 2] each.
+  memory->tables =
+      (uint64_t{meta.kv->context_tokens} + meta.kv->position_offset) * meta.shape->head_width * sizeof(float);
   memory->workspace_per_thread = workspace_bytes(meta);
   memory->total = memory->weights + memory->kv + memory->activations + memory->tables + memory->adapters +
                   memory->workspace_per_thread;

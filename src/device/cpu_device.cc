@@ -83,6 +83,7 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   page_count_ = (wanted + kPageTokens - 1) / kPageTokens;
   info_.vocabulary = static_cast<int>(meta.shape()->vocabulary());
   info_.context_tokens = wanted;
+  if (meta.prefix() != nullptr) info_.prefix.assign(meta.prefix()->begin(), meta.prefix()->end());
   info_.weight_bytes = hef_.weight_bytes();
   info_.kv_bytes = static_cast<uint64_t>(page_count_) * meta.kv()->page_bytes();
   for (const char* name : {"prefill", "tbt", "head"}) {
@@ -97,8 +98,7 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
 }
 
 Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
-  const uint64_t table_bytes =
-      static_cast<uint64_t>(info_.context_tokens) * hef_.meta().shape()->head_width() * sizeof(float);
+  const uint64_t table_bytes = static_cast<uint64_t>(positions()) * hef_.meta().shape()->head_width() * sizeof(float);
   const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_->size());
   info_.activation_bytes = arena_.size() + table_bytes * rope_tables_.size() + workspaces;
   info_.adapter_bytes = adapter_planner_.vector_bytes();
@@ -130,7 +130,6 @@ Result<void> CpuDevice::allocate() {
 void CpuDevice::build_rope_tables() {
   const fb::Hef& meta = hef_.meta();
   const size_t half = meta.shape()->head_width() / 2;
-  const auto positions = static_cast<size_t>(info_.context_tokens);
   for (const fb::Program* program : *meta.programs()) {
     for (const fb::Call* call : *program->calls()) {
       const fb::RopeCall* rope = call->operation_as_RopeCall();
@@ -139,10 +138,11 @@ void CpuDevice::build_rope_tables() {
         return table.frequency_tensor == rope->frequency() && table.attention_factor == rope->attention_factor();
       });
       if (known) continue;
-      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions * half),
-                      std::vector<float>(positions * half)};
+      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions() * half),
+                      std::vector<float>(positions() * half)};
       const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(rope->frequency()).data());
-      fill_rope_table({positions, {frequency, half}, rope->attention_factor()}, table.cosine.data(), table.sine.data());
+      fill_rope_table({positions(), {frequency, half}, rope->attention_factor()}, table.cosine.data(),
+                      table.sine.data());
       rope_tables_.push_back(std::move(table));
     }
   }
@@ -150,7 +150,12 @@ void CpuDevice::build_rope_tables() {
 
 Result<void> CpuDevice::plan_programs() {
   TRY_ASSIGN(arena_, Region::create(arena_bytes(hef_.meta())));  // addresses only: nothing is resident until it is used
-  const ProgramMemory memory{&hef_, arena_.data(), rope_tables_, page_count_ * kPageTokens, &adapter_planner_};
+  const ProgramMemory memory{&hef_,
+                             arena_.data(),
+                             rope_tables_,
+                             page_count_ * kPageTokens,
+                             static_cast<int>(info_.prefix.size()),
+                             &adapter_planner_};
   TRY_ASSIGN(prefill_, plan_program(*hef_.find_program("prefill"), memory));
   TRY_ASSIGN(tbt_, plan_program(*hef_.find_program("tbt"), memory));
   TRY_ASSIGN(head_, plan_program(*hef_.find_program("head"), memory));

@@ -41,6 +41,8 @@ class CpuDevice final : public Device {
   void find_adapter_runs(std::span<const StepRow> rows);
   Result<void> check_budget(const DeviceOptions& options);
   Result<void> allocate();
+  // Of the context and of the prefix tokens before it.
+  [[nodiscard]] size_t positions() const { return static_cast<size_t>(info_.context_tokens) + info_.prefix.size(); }
   void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs);
 
   HefFile hef_;

@@ -32,6 +32,8 @@ struct DeviceInfo {
   int prefill_rows = 0;    // rows of one step at most
   int decode_rows = 0;     // rows of one `tbt` step at most
   int output_rows = 0;     // rows of one compute_logits at most
+  // Ids of the tokens that stand before position 0 of every context: their keys and values are constants of the HEF.
+  std::vector<int32_t> prefix;
   Isa isa = Isa::kRef;
   int threads = 1;
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, total_bytes = 0;

@@ -171,8 +171,9 @@ class Resolver {
     args.head_width = head_width_;
     args.epsilon = call.epsilon();
     args.qkv = buffer<float>(call.qkv_buffer());
-    args.cosine = table->cosine.data();
-    args.sine = table->sine.data();
+    const size_t first_angle = static_cast<size_t>(memory_.prefix_tokens) * static_cast<size_t>(head_width_) / 2;
+    args.cosine = table->cosine.data() + first_angle;
+    args.sine = table->sine.data() + first_angle;
     args.query_gamma = tensor<float>(call.query_gamma());
     args.key_gamma = tensor<float>(call.key_gamma());
     args.key_shift = tensor<float>(call.key_shift());
@@ -188,8 +189,6 @@ class Resolver {
   }
 
   Result<PlannedCall> attention(const fb::AttentionCall& call) const {
-    if (call.prefix_key() >= 0 || call.prefix_value() >= 0) return not_supported("prefix token constants");
-    if (call.key_constants() >= 0) return not_supported("constant key columns (bias split)");
     AttentionArgs args;
     args.query_heads = heads_;
     args.kv_heads = kv_heads_;
@@ -204,6 +203,8 @@ class Resolver {
     args.output_inverse_scale = call.output_inverse_scale();
     args.output_zero_point = call.output_zero_point();
     args.output = planes(call.output_buffer(), call.output_bits());
+    args.prefix = {memory_.prefix_tokens, tensor<int16_t>(call.prefix_key()), tensor<int16_t>(call.prefix_value()),
+                   tensor<float>(call.prefix_score_scale()), tensor<float>(call.prefix_value_scale())};
     return PlannedCall(args);
   }
 

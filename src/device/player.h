@@ -50,11 +50,12 @@ struct ProgramMemory {
   std::byte* arena = nullptr;
   std::span<const RopeTable> rope_tables;
   int context_tokens = 0;
+  int prefix_tokens = 0;  // position 0 is turned by the angles of this one
   AdapterPlanner* adapters = nullptr;
 };
 
 // Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot
-// do (prefix constants) is kNotSupported.
+// do is kNotSupported.
 Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory);
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);

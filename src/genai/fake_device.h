@@ -31,6 +31,7 @@ class FakeDevice : public Device {
 
   void set_favourite(Favourite favourite) { favourite_ = std::move(favourite); }
   void set_free_pages(int pages) { free_pages_ = pages; }
+  void set_prefix(std::vector<int32_t> ids) { info_.prefix = std::move(ids); }
   void set_on_step(std::function<void()> on_step) { on_step_ = std::move(on_step); }
   [[nodiscard]] int stepped_tokens() const { return stepped_tokens_; }
   [[nodiscard]] int contexts() const { return static_cast<int>(contexts_.size()); }
