@@ -9,6 +9,8 @@ recipe=${RECIPE:-rtn}
 adapters=${ADAPTERS:-tests/data/lora}
 texts=${TEXTS:-tests/data/lora}
 segment=${SEGMENT:-512}
+# Rounding alone leaves as much noise as a mild adapter changes.
+if [[ $recipe == rtn ]]; then least=0.9; else least=0.95; fi
 model=models/demo
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -92,7 +94,7 @@ for name in $names; do
   logits "$work/all.hef" "$work/base"
   logits "$work/all.hef" "$work/adapted" --lora "$name"
   cosine=$(python3 "$work/cosine.py" "$work/float" "$work/float_adapted" "$work/base" "$work/adapted")
-  check "$name: cosine of the logits' change $cosine, want 0.9" compare "a >= b" "$cosine" 0.9
+  check "$name: cosine of the logits' change $cosine, want $least" compare "a >= b" "$cosine" $least
   want=$(perplexity "$model" "$name" --lora "$adapters/$name")
   got=$(perplexity "$work/all.hef" "$name" --lora "$name")
   check "$name: perplexity $got, float with it $want, float without $(perplexity "$model" "$name"), base HEF $(
