@@ -16,6 +16,7 @@ constexpr std::string_view kQuotes = "\"\"\"";
 constexpr std::string_view kHelp =
     "  /bye                        leave (Ctrl-D does too)\n"
     "  /clear                      forget the conversation\n"
+    "  /lora NAME                  go on with an adapter; /lora alone: without\n"
     "  /set parameter NAME VALUE   e.g. /set parameter temperature 0.5\n"
     "  /set system TEXT            instructions for the replies to come\n"
     "  /show                       the model, its context and the parameters\n"
@@ -60,7 +61,8 @@ bool read_message(LineEditor& editor, LineEditor::Input& input) {
 }  // namespace
 
 Result<Chat> Chat::create(const LanguageModel& model, const RunSettings& settings) {
-  TRY_ASSIGN(Conversation conversation, Conversation::create(model));
+  TRY_ASSIGN(const int adapter, chosen_adapter(settings, model));
+  TRY_ASSIGN(Conversation conversation, Conversation::create(model, adapter));
   conversation.set_system(settings.system);
   return Chat(model, settings, std::move(conversation));
 }
@@ -123,12 +125,23 @@ Chat::Next Chat::command(const std::string& line) {
     set(arguments);
   } else if (name == "/show") {
     show();
-  } else if (name == "/save" || name == "/load" || name == "/lora") {
+  } else if (name == "/lora") {
+    choose_adapter(arguments);
+  } else if (name == "/save" || name == "/load") {
     complain(not_supported("{} is not supported yet", name));
   } else {
     complain(invalid("no command '{}'; /help lists them", name));
   }
   return Next::kGoOn;
+}
+
+void Chat::choose_adapter(const std::string& name) {
+  RunSettings wanted = settings_;
+  wanted.adapter = name;
+  const Result<int> adapter = chosen_adapter(wanted, *model_);
+  if (!adapter) return complain(adapter.error());
+  settings_.adapter = name;
+  conversation_.set_adapter(*adapter);
 }
 
 void Chat::set(const std::string& arguments) {
@@ -151,6 +164,7 @@ void Chat::show() const {
   say(fmt::format("  {:<19} {} of {} tokens\n", "context", conversation_.context().ids().size(), info.context_tokens));
   say(fmt::format("  {:<19} {}, {} thread{}\n", "device", isa_name(info.isa), info.threads,
                   info.threads == 1 ? "" : "s"));
+  if (!settings_.adapter.empty()) say(fmt::format("  {:<19} {}\n", "adapter", settings_.adapter));
   if (!conversation_.system().empty()) say(fmt::format("  {:<19} {}\n", "system", conversation_.system()));
   say(parameters_text(settings_, *model_));
 }

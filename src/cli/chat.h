@@ -31,6 +31,7 @@ class Chat {
         unreported_load_seconds_(model.load_seconds()) {}
   void reply_to(const std::string& message);
   Next command(const std::string& line);
+  void choose_adapter(const std::string& name);
   void set(const std::string& arguments);
   void show() const;
 

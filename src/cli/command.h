@@ -30,6 +30,7 @@ Result<void> run_chosen(const CLI::App& app);
 
 void add_optimize(CLI::App& app);
 void add_compile(CLI::App& app);
+void add_lora(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_run(CLI::App& app);
 void add_eval(CLI::App& app);

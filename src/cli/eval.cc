@@ -43,12 +43,11 @@ Result<TokenisedText> tokenise(const TextOptions& options, const LogitModel& mod
 }
 
 void add_lora_option(CLI::App& command, std::string& lora) {
-  command.add_option("--lora", lora, "Adapter to apply (not supported yet)");
-}
-
-Result<void> refuse_lora(const std::string& lora) {
-  if (lora.empty()) return {};
-  return not_supported("--lora is not supported yet");
+  command
+      .add_option("--lora", lora,
+                  "Adapter: a PEFT directory for a checkpoint, a name for a HEF; NAME=DIR, or DIR when the HEF has it "
+                  "under the directory's name, for both")
+      ->type_name("NAME|DIR");
 }
 
 void print_json(const Json& json) {

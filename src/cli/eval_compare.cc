@@ -19,9 +19,8 @@ struct CompareOptions {
 
 Result<void> run_compare(const CompareOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
-  TRY(refuse_lora(options.lora));
-  TRY_ASSIGN(const LogitModel reference, open_logit_model(options.reference, options.global));
-  TRY_ASSIGN(const LogitModel other, open_logit_model(options.other, options.global));
+  TRY_ASSIGN(const LogitModel reference, open_logit_model(options.reference, options.lora, options.global));
+  TRY_ASSIGN(const LogitModel other, open_logit_model(options.other, options.lora, options.global));
   const int64_t max_tokens = std::min(reference.max_tokens, other.max_tokens);
   TRY_ASSIGN(const TokenisedText text, tokenise(options.text, reference, max_tokens));
   TRY_ASSIGN(const Segments segments, Segments::cut(text.ids, text.segments));
@@ -46,7 +45,7 @@ Result<void> run_compare(const CompareOptions& options) {
                 {"reference_kind", reference.kind},
                 {"model", other.name},
                 {"kind", other.kind},
-                {"adapter", nullptr}});
+                {"adapter", adapter_json(other)}});
     return {};
   }
   std::printf("perplexity     %10.4f  %s (%s)\n", report.reference_perplexity, reference.name.c_str(),

@@ -31,9 +31,8 @@ Result<std::vector<HellaswagItem>> read_items(const HellaswagOptions& options) {
 
 Result<void> run_hellaswag(const HellaswagOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
-  TRY(refuse_lora(options.lora));
   TRY_ASSIGN(const std::vector<HellaswagItem> items, read_items(options));
-  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.global));
+  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.lora, options.global));
   TRY_ASSIGN(const Tokenizer* tokenizer, tokenizer_of(model));
   Progress progress("hellaswag", items.size(), "items");
   TRY_ASSIGN(const HellaswagReport report,
@@ -48,7 +47,7 @@ Result<void> run_hellaswag(const HellaswagOptions& options) {
                 {"acc_norm_stderr", report.acc_norm_stderr},
                 {"model", model.name},
                 {"kind", model.kind},
-                {"adapter", nullptr}});
+                {"adapter", adapter_json(model)}});
     return {};
   }
   std::printf("acc %.4f +- %.4f, acc_norm %.4f +- %.4f over %lld items of %s (%s)\n", report.acc, report.acc_stderr,

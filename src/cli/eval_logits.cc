@@ -35,36 +35,45 @@ std::vector<int32_t> top_ids(const std::vector<float>& logits) {
   return ids;
 }
 
-// Plays the ids; rows go to the file, if there is one. Returns the last row.
-Result<std::vector<float>> play(const LogitModel& model, const LogitsOptions& options) {
+struct Played {
+  std::vector<float> last;  // row
+  size_t rows = 0;
+};
+
+// Plays the ids; rows go to the file, if there is one.
+Result<Played> play(const LogitModel& model, const LogitsOptions& options) {
   std::optional<SafetensorsWriter> writer;
-  if (!options.output.empty()) {
-    const auto rows = static_cast<int64_t>(options.ids.size());
-    TRY_ASSIGN(writer, SafetensorsWriter::create(options.output, {{"logits", {rows, model.vocabulary}}}));
-  }
-  std::vector<float> last;
+  Played played;
   Result<void> written;
-  TRY(model.source(options.ids, [&](int64_t, std::span<const float> logits) {
-    if (writer && written) written = writer->append(logits);
-    last.assign(logits.begin(), logits.end());
+  const auto append = [&](int64_t position, std::span<const float> logits) -> Result<void> {
+    if (!writer) {
+      const int64_t rows = std::ssize(options.ids) - position;
+      TRY_ASSIGN(writer, SafetensorsWriter::create(options.output, {{"logits", {rows, model.vocabulary}}}));
+    }
+    return writer->append(logits);
+  };
+  TRY(model.source(options.ids, [&](int64_t position, std::span<const float> logits) {
+    if (!options.output.empty() && written) written = append(position, logits);
+    played.last.assign(logits.begin(), logits.end());
+    played.rows++;
   }));
   TRY(std::move(written));
   if (writer) TRY(writer->commit());
-  return last;
+  return played;
 }
 
 Result<void> run_logits(const LogitsOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
-  TRY(refuse_lora(options.lora));
-  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.global));
-  TRY_ASSIGN(const std::vector<float> last, play(model, options));
+  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.lora, options.global));
+  TRY_ASSIGN(const Played played, play(model, options));
+  const std::vector<float>& last = played.last;
   const std::vector<int32_t> top = top_ids(last);
   if (options.global.json) {
     Json json = {{"model", model.name},
                  {"kind", model.kind},
-                 {"adapter", nullptr},
+                 {"adapter", adapter_json(model)},
                  {"ids", options.ids},
-                 {"positions", options.ids.size()},
+                 {"positions", played.rows},
                  {"vocabulary", model.vocabulary},
                  {"top_ids", top},
                  {"top_logits", Json::array()},

@@ -29,9 +29,7 @@ struct TokenisedText {
 };
 Result<TokenisedText> tokenise(const TextOptions& options, const LogitModel& model, int64_t max_tokens);
 
-// Says --lora is not supported yet, when it was given.
 void add_lora_option(CLI::App& command, std::string& lora);
-Result<void> refuse_lora(const std::string& lora);
 
 void print_json(const Json& json);
 

@@ -17,8 +17,7 @@ struct PplOptions {
 
 Result<void> run_ppl(const PplOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
-  TRY(refuse_lora(options.lora));
-  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.global));
+  TRY_ASSIGN(const LogitModel model, open_logit_model(options.model, options.lora, options.global));
   TRY_ASSIGN(const TokenisedText text, tokenise(options.text, model, model.max_tokens));
   TRY_ASSIGN(const Segments segments, Segments::cut(text.ids, text.segments));
   Progress progress("perplexity", static_cast<uint64_t>(segments.count()), "segments");
@@ -38,7 +37,7 @@ Result<void> run_ppl(const PplOptions& options) {
                  {"bos", text.segments.bos_id ? Json(*text.segments.bos_id) : Json()},
                  {"model", model.name},
                  {"kind", model.kind},
-                 {"adapter", nullptr}};
+                 {"adapter", adapter_json(model)}};
     print_json(json);
     return {};
   }

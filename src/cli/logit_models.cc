@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "eval/device_logits.h"
 #include "format/hef.h"
+#include "model/adapter.h"
 #include "model/checkpoint.h"
 #include "text/text_bundle.h"
 
@@ -40,13 +41,32 @@ Result<void> read_text(const TextBundle& bundle, LogitModel& model) {
   return {};
 }
 
-Result<LogitModel> open_float(const std::string& directory, const GlobalOptions& options) {
+// The two sides of --lora.
+struct LoraChoice {
+  std::string name;
+  std::string directory;
+};
+LoraChoice parse_lora(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && text.find('/') > equals) return {text.substr(0, equals), text.substr(equals + 1)};
+  const std::filesystem::path path = std::filesystem::path(text).lexically_normal();
+  return {(path.has_filename() ? path : path.parent_path()).filename().string(), text};
+}
+
+Result<LogitModel> open_float(const std::string& directory, const std::string& lora, const GlobalOptions& options) {
   TRY_ASSIGN(Checkpoint checkpoint, Checkpoint::open(directory));
   TRY_ASSIGN(Graph graph, build_graph(checkpoint));
+  std::string adapter_name;
+  if (!lora.empty()) {
+    TRY_ASSIGN(const PeftAdapter adapter, open_adapter(parse_lora(lora).directory, graph));
+    attach(graph, adapter.additions);
+    adapter_name = adapter.name;
+  }
   const auto held = std::make_shared<FloatModel>(std::move(checkpoint), std::move(graph), options.threads);
   LogitModel model;
   model.name = held->checkpoint.name;
   model.kind = "float";
+  model.adapter = adapter_name;
   model.vocabulary = held->graph.shape.vocabulary;
   model.max_tokens = held->graph.shape.max_positions;
   model.source = [held](std::span<const int32_t> ids, const PositionSink& sink) {
@@ -62,7 +82,7 @@ Result<LogitModel> open_float(const std::string& directory, const GlobalOptions&
   return model;
 }
 
-Result<LogitModel> open_hef(const std::string& path, const GlobalOptions& options) {
+Result<LogitModel> open_hef(const std::string& path, const std::string& lora, const GlobalOptions& options) {
   DeviceOptions device_options;
   TRY_ASSIGN(device_options.isa, parse_isa(options.isa));
   device_options.threads = options.threads;
@@ -71,11 +91,16 @@ Result<LogitModel> open_hef(const std::string& path, const GlobalOptions& option
   TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.verify_checksums = false}));
   const fb::ModelIdentity* identity = hef.meta().identity();
   LogitModel model;
+  int adapter = kNoAdapter;
+  if (!lora.empty()) {
+    TRY_ASSIGN(adapter, find_adapter(device->info(), parse_lora(lora).name));
+    model.adapter = device->info().adapters[static_cast<size_t>(adapter)];
+  }
   model.name = identity != nullptr && identity->name() != nullptr ? identity->name()->str() : path;
   model.kind = "hef";
   model.vocabulary = device->info().vocabulary;
   model.max_tokens = device->info().context_tokens;
-  model.source = device_logits(std::move(device));
+  model.source = device_logits(std::move(device), adapter);
   const Container& container = hef.container();
   if (const auto tokenizer = container.text(SectionType::kTokenizer)) {
     TRY_ASSIGN(const TextBundle bundle,
@@ -89,14 +114,16 @@ Result<LogitModel> open_hef(const std::string& path, const GlobalOptions& option
 
 }  // namespace
 
-Result<LogitModel> open_logit_model(const std::string& path, const GlobalOptions& options) {
+Result<LogitModel> open_logit_model(const std::string& path, const std::string& lora, const GlobalOptions& options) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return make_error(ErrorKind::kNotFound, "{}: no such model", path);
   const bool is_directory = std::filesystem::is_directory(path, ignored);
-  auto model = is_directory ? open_float(path, options) : open_hef(path, options);
+  auto model = is_directory ? open_float(path, lora, options) : open_hef(path, lora, options);
   if (!model || !model->bos_id || *model->bos_id < model->vocabulary) return model;
   return invalid("{}: got BOS {}, want an id below {}", path, *model->bos_id, model->vocabulary);
 }
+
+Json adapter_json(const LogitModel& model) { return model.adapter.empty() ? Json() : Json(model.adapter); }
 
 Result<const Tokenizer*> tokenizer_of(const LogitModel& model) {
   if (model.tokenizer) return &*model.tokenizer;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "cli/command.h"
 #include "eval/logit_source.h"
@@ -22,9 +23,15 @@ struct LogitModel {
   LogitSource source;      // holds what it needs
   std::optional<Tokenizer> tokenizer;
   std::optional<int32_t> bos_id;
+  std::string adapter;  // "": none
 };
 
-Result<LogitModel> open_logit_model(const std::string& path, const GlobalOptions& options);
+// `lora` is what --lora says: a PEFT directory for a checkpoint, a name for a HEF, NAME=DIR for both; "": none. A HEF
+// takes a directory's last component for the name.
+Result<LogitModel> open_logit_model(const std::string& path, const std::string& lora, const GlobalOptions& options);
+
+// Its name, or null.
+Json adapter_json(const LogitModel& model);
 
 // The tokenizer, or an error that names the model.
 Result<const Tokenizer*> tokenizer_of(const LogitModel& model);

@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   app.failure_message(CLI::FailureMessage::simple);
   cli::add_optimize(app);
   cli::add_compile(app);
+  cli::add_lora(app);
   cli::add_inspect(app);
   cli::add_run(app);
   cli::add_eval(app);

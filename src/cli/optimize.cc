@@ -83,6 +83,7 @@ void add_optimize(CLI::App& app) {
   CLI::App* sub = app.add_subcommand("optimize", "Import, rewrite, calibrate and quantise a checkpoint into a HAR");
   sub->footer("Example: hotaru optimize models/demo -o demo.har --report demo.html");
   OptimiseOptions& options = command->options;
+  options.recipe = "full";
   CalibrationOptions& calibration = options.calibration;
   sub->add_option("checkpoint", command->checkpoint, "Hugging Face checkpoint directory")->required();
   sub->add_option("-o,--output", command->output, "The HAR (default: NAME.har in this folder)");
@@ -102,7 +103,7 @@ void add_optimize(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::IsMember({32, 64, 128}));
   sub->add_option("--seed", calibration.seed, "For whatever is random")->capture_default_str();
-  sub->add_option("--skip", options.skip, "Leave out a pass (repeatable): fold-norms, calibrate");
+  sub->add_option("--skip", options.skip, "Leave out a pass, or a part such as wide-inputs (repeatable)");
   sub->add_option("--stop-after", options.stop_after, "End after this pass");
   sub->add_option("--dump", command->dumps, "PASS:FILE: the graph's text after a pass (repeatable)");
   sub->add_option("--report", options.report_files,

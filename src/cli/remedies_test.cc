@@ -1,4 +1,5 @@
-// The remedies for activations that 8 bits do not hold, from graph to device: 16-bit inputs of linears.
+// The remedies for activations that 8 bits do not hold, from graph to device: 16-bit inputs of linears, prefix
+// tokens as constants.
 #include "cli/toy_model.h"
 
 namespace hotaru {
@@ -17,6 +18,9 @@ class Remedies : public testing::Test {
     auto model = load_model(*har_);
     ASSERT_TRUE(model.ok()) << model.error().message;
     model_ = *std::move(model);
+    model_.bytes = [this, from_har = model_.bytes, count = static_cast<int>(model_.tensors.size())](int tensor) {
+      return tensor < count ? from_har(tensor) : std::as_bytes(std::span(added_[static_cast<size_t>(tensor - count)]));
+    };
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
@@ -25,6 +29,49 @@ class Remedies : public testing::Test {
     const auto found = std::ranges::find(model_.graph.values, name, &Value::name);
     EXPECT_NE(found, model_.graph.values.end()) << name;
     return *found;
+  }
+  [[nodiscard]] std::vector<Node*> attentions() {
+    std::vector<Node*> found;
+    for (Node& node : model_.graph.nodes) {
+      if (node.kind == NodeKind::kAttention) found.push_back(&node);
+    }
+    return found;
+  }
+  // A parameter [rows, values / rows] that stays float.
+  ParameterId add_floats(const std::string& name, int64_t rows, const std::vector<float>& values) {
+    const auto columns = static_cast<int64_t>(values.size()) / rows;
+    Parameter parameter;
+    parameter.name = name;
+    parameter.rows = rows;
+    parameter.columns = columns;
+    model_.stored.push_back({.values = static_cast<int>(model_.tensors.size())});
+    model_.tensors.push_back({name, fb::Layout::F32, {static_cast<uint64_t>(rows), static_cast<uint64_t>(columns)}});
+    added_.push_back(values);
+    return model_.graph.add_parameter(std::move(parameter));
+  }
+  // Keys and values of these ids, in float, become constants; keys times `gain`.
+  void add_prefix(const std::vector<int32_t>& ids, float gain) {
+    const auto graph = dequantised_graph(model_);
+    ASSERT_TRUE(graph.ok());
+    const ParameterSource parameters(&*graph, nullptr);
+    ThreadPool pool(1);
+    FloatExecutor executor(&*graph, &parameters, &pool);
+    ASSERT_TRUE(executor.begin({ids, {static_cast<int64_t>(ids.size())}}).ok());
+    std::map<ValueId, std::vector<float>> seen;
+    for (int layer = 0; layer < graph->shape.layers; layer++) {
+      const auto observer = [&](ValueId value, std::span<const float> rows) {
+        seen[value] = {rows.begin(), rows.end()};
+      };
+      ASSERT_TRUE(executor.run_layer(layer, observer).ok());
+    }
+    model_.graph.prefix = ids;
+    for (Node* node : attentions()) {
+      for (float& key : seen[node->inputs[1]]) key *= gain;
+      const auto tokens = static_cast<int64_t>(ids.size());
+      node->prefix_key = add_floats(node->name + ".prefix_key", tokens, seen[node->inputs[1]]);
+      node->prefix_value = add_floats(node->name + ".prefix_value", tokens, seen[node->inputs[2]]);
+    }
+    ASSERT_TRUE(verify(model_.graph).ok());
   }
   // The logits of the changed model on the device; the same with every kernel and thread count.
   [[nodiscard]] Logits played() const {
@@ -37,16 +84,17 @@ class Remedies : public testing::Test {
     return logits;
   }
   // What the same codes say in float arithmetic.
-  [[nodiscard]] Logits twin() const {
+  [[nodiscard]] Logits twin(std::span<const int32_t> ids = kIds) const {
     const auto graph = dequantised_graph(model_);
     EXPECT_TRUE(graph.ok()) << graph.error().message;
-    return float_logits_of(*graph, nullptr);
+    return float_logits_of(*graph, nullptr, ids);
   }
 
   std::filesystem::path folder_ =
       std::filesystem::temp_directory_path() / ("hotaru_remedies_" + std::to_string(::getpid()));
   std::optional<HarFile> har_;
   OptimisedModel model_;
+  std::vector<std::vector<float>> added_;  // values of added parameters
 };
 
 double distance(const Logits& a, const Logits& b) { return 1 - lowest_cosine(a, b); }
@@ -81,6 +129,48 @@ TEST_F(Remedies, TheHeadTakesNoWideInput) {
   const auto written = write_hef(model_, 0, nullptr, path("b.hef"));
   ASSERT_FALSE(written.ok());
   EXPECT_NE(written.error().message.find("16-bit input"), std::string::npos) << written.error().message;
+}
+
+TEST_F(Remedies, APrefixIsTheBeginningOfEveryText) {
+  const std::vector<int32_t> prefix = {17, 400, 5};
+  std::vector<int32_t> whole = prefix;
+  whole.insert(whole.end(), kIds.begin(), kIds.end());
+  Logits plain = twin(whole);
+  plain.erase(plain.begin(), plain.begin() + static_cast<ptrdiff_t>(prefix.size()));
+  add_prefix(prefix, 1);
+  EXPECT_LT(distance(plain, twin()), 1e-6);
+  EXPECT_LT(distance(twin(), played()), 0.005);
+}
+
+// Scores far above those of all other keys: most of the weight falls on the prefix.
+TEST_F(Remedies, APrefixMayTakeAlmostAllWeight) {
+  add_prefix({17}, 40);
+  const Logits wanted = twin();
+  EXPECT_LT(distance(wanted, played()), 0.008);
+  model_.graph.prefix.clear();
+  for (Node* node : attentions()) node->prefix_key = node->prefix_value = kNone;
+  EXPECT_GT(distance(wanted, played()), 0.02);
+}
+
+TEST_F(Remedies, AKeyShiftMovesThePrefixToo) {
+  add_prefix({17, 18}, 2);
+  const Logits before = played();
+  for (Node* node : attentions()) {
+    std::vector<float> shift;
+    for (int i = 0; i < node->kv_heads * node->head_width; i++) shift.push_back(static_cast<float>(i % 5) - 2.0F);
+    node->key_shift = add_floats(node->name + ".key_shift", 1, shift);
+    StaticRange& keys = model_.graph.values[static_cast<size_t>(node->inputs[1])].ranges[0];
+    keys.scale *= 1.5F;  // room for what is shifted
+  }
+  EXPECT_LT(distance(before, played()), 0.005);
+}
+
+TEST_F(Remedies, EveryLayerNeedsItsPrefixConstants) {
+  add_prefix({17}, 1);
+  attentions()[1]->prefix_key = attentions()[1]->prefix_value = kNone;
+  const auto written = write_hef(model_, 0, nullptr, path("b.hef"));
+  ASSERT_FALSE(written.ok());
+  EXPECT_NE(written.error().message.find("no constants"), std::string::npos) << written.error().message;
 }
 
 }  // namespace

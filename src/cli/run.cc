@@ -51,6 +51,7 @@ Result<std::vector<int32_t>> encode_prompt(const LanguageModel& model, const Run
 struct Answer {
   std::vector<int32_t> prompt_ids;
   GenerationOptions generation;
+  std::string adapter;  // "": none
   Reply reply;
 };
 
@@ -66,7 +67,7 @@ std::string json_text(const Answer& answer, const LanguageModel& model) {
                {"status", reply_status_name(reply.status)},
                {"prompt_tokens", answer.prompt_ids.size()},
                {"generated_tokens", reply.token_ids.size()},
-               {"adapter", nullptr},
+               {"adapter", answer.adapter.empty() ? Json() : Json(answer.adapter)},
                {"seed", answer.generation.sampling.seed},
                {"isa", isa_name(info.isa)},
                {"threads", info.threads}};
@@ -85,15 +86,16 @@ Result<void> answer_once(const LanguageModel& model, const RunOptions& options) 
   TRY_ASSIGN(const GenerationOptions generation, generation_options(settings, model));
   // A raw prompt's text goes on; a template's reply begins.
   TRY_ASSIGN(std::optional<ReplyText> text, model.reply_text(settings.stop, options.raw));
-  TRY_ASSIGN(Context context, Context::create(model.device()));
-  context.append(prompt_ids);
+  TRY_ASSIGN(const int adapter, chosen_adapter(settings, model));
+  TRY_ASSIGN(Context context, Context::create(model.device(), adapter));
+  context.append(model.after_prefix(prompt_ids));
   TextOutput output;
   const bool streams = !options.global.json;
   const auto on_text = [&](std::string_view piece) { return !streams || output.write(piece); };
   Result<Reply> reply = generate(context, generation, text ? &*text : nullptr, on_text);
   if (output.has_text()) output.write("\n");
   if (!reply) return std::move(reply).error();
-  const Answer answer{prompt_ids, generation, *std::move(reply)};
+  const Answer answer{prompt_ids, generation, settings.adapter, *std::move(reply)};
   if (!streams) output.write(json_text(answer, model));
   if (!model.has_tokenizer()) log_warning("no tokenizer in this HEF: the reply's ids are shown with --json");
   if (answer.reply.status == ReplyStatus::kContextFull) {
@@ -111,7 +113,6 @@ Result<void> check_supported(const RunOptions& options) {
     if (value.empty()) return {};
     return not_supported("{} is not supported yet", flag);
   };
-  TRY(check("--lora", options.lora));
   TRY(check("--load-context", options.load_context));
   TRY(check("--save-context", options.save_context));
   if (options.settings.when_full == WhenFull::kShift) return not_supported("--when-full shift is not supported yet");

@@ -141,7 +141,7 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   add_prompt(command, options);
   add_sampling(command, options.settings.sampling);
   add_limits(command, options);
-  command.add_option("--lora", options.lora, "Adapter (not supported yet)");
+  command.add_option("--lora", options.settings.adapter, "Adapter of the HEF, see hotaru lora list")->type_name("NAME");
   command.add_option("--load-context", options.load_context, "Go on from a saved context (not supported yet)");
   command.add_option("--save-context", options.save_context, "Save the context (not supported yet)");
   command.add_flag("--verbose", options.settings.verbose, "Timings on stderr after the reply");

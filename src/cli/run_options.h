@@ -19,7 +19,7 @@ struct RunOptions {
   bool raw = false;
   uint64_t memory_bytes = 0;
   RunSettings settings;
-  std::string lora, load_context, save_context;  // not supported yet
+  std::string load_context, save_context;  // not supported yet
 };
 
 // Wrong values end with exit code 2 and name the flag.

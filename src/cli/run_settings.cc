@@ -55,6 +55,11 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
+Result<int> chosen_adapter(const RunSettings& settings, const LanguageModel& model) {
+  if (settings.adapter.empty()) return kNoAdapter;
+  return find_adapter(model.device().info(), settings.adapter);
+}
+
 Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model) {
   GenerationOptions options;
   options.sampling = resolve_sampling(settings.sampling, model.defaults());

@@ -19,7 +19,11 @@ struct RunSettings {
   bool hash_logits = false;
   bool verbose = false;
   std::string system;
+  std::string adapter;  // "": none
 };
+
+// The number of the adapter that the settings name.
+Result<int> chosen_adapter(const RunSettings& settings, const LanguageModel& model);
 
 // The options of one reply, checked. Ctrl-C (cli/interrupt.h) aborts it.
 Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model);

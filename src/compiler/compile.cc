@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "compiler/har_model.h"
+#include "compiler/lower_adapters.h"
 #include "compiler/plan_memory.h"
 #include "compiler/text_sections.h"
 #include "format/container_writer.h"
@@ -26,6 +27,7 @@ Result<void> write_tensors(const LoweredModel& lowered, const OptimisedModel& mo
 Result<fb::MemoryPlanT> write_hef(const OptimisedModel& model, int64_t context_tokens, const Container* text_source,
                                   const std::string& path) {
   TRY_ASSIGN(LoweredModel lowered, lower(model, context_tokens));
+  TRY(lower_adapters(model, lowered.meta));
   TRY_ASSIGN(ContainerWriter writer, ContainerWriter::create(path, FileKind::kHef));
   TRY(writer.begin_section(SectionType::kWeights));
   TensorSection section(&writer);
@@ -35,6 +37,9 @@ Result<fb::MemoryPlanT> write_hef(const OptimisedModel& model, int64_t context_t
   lowered.meta.tensors = section.take();
   TRY(plan_memory(lowered.meta, weight_bytes));
   if (text_source != nullptr) TRY(copy_text_sections(*text_source, writer));
+  for (size_t i = 0; i < model.adapters.size(); i++) {
+    TRY(writer.add_section(SectionType::kAdapter, static_cast<uint32_t>(i), model.adapters[i].bytes));
+  }
   TRY(writer.add_section(SectionType::kMeta, 0, pack_meta(lowered.meta)));
   TRY(writer.finish());
   return *lowered.meta.memory;
@@ -43,9 +48,6 @@ Result<fb::MemoryPlanT> write_hef(const OptimisedModel& model, int64_t context_t
 Result<fb::MemoryPlanT> compile_har(const std::string& har_path, const std::string& hef_path,
                                     const CompileOptions& options, ThreadPool& pool) {
   TRY_ASSIGN(const HarFile har, HarFile::open(har_path, {&pool}));
-  if (har.meta().adapters() != nullptr && har.meta().adapters()->size() > 0) {
-    return not_supported("{}: compiling adapters is not supported yet", har_path);
-  }
   TRY_ASSIGN(const OptimisedModel model, load_model(har));
   auto plan = write_hef(model, options.context_tokens, &har.container(), hef_path);
   if (!plan) return at(har_path, std::move(plan).error());

@@ -53,8 +53,9 @@ struct FloatExecutor::State {
 Result<void> FloatExecutor::State::check(const SegmentBatch& wanted) const {
   int64_t tokens = 0;
   for (size_t i = 0; i < wanted.lengths.size(); i++) {
-    if (wanted.lengths[i] < 1 || wanted.lengths[i] > graph->shape.max_positions) {
-      return invalid("segment {}: got {} tokens, want [1, {}]", i, wanted.lengths[i], graph->shape.max_positions);
+    const int64_t most = graph->shape.max_positions - static_cast<int64_t>(graph->prefix.size());
+    if (wanted.lengths[i] < 1 || wanted.lengths[i] > most) {
+      return invalid("segment {}: got {} tokens, want [1, {}]", i, wanted.lengths[i], most);
     }
     tokens += wanted.lengths[i];
   }

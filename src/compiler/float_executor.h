@@ -15,7 +15,7 @@
 
 namespace hotaru {
 
-// Independent token sequences, one after the other. Positions start at 0 in each.
+// Independent token sequences, one after the other. Positions start at 0 in each, or after the graph's prefix tokens.
 struct SegmentBatch {
   std::vector<int32_t> ids;
   std::vector<int64_t> lengths;

@@ -47,26 +47,62 @@ std::vector<QueryTile> query_tiles(std::span<const int64_t> lengths, size_t head
   return tiles;
 }
 
-// output = softmax(q k^T / sqrt(E)) v over keys [0, position]; scores: room for count * (first + count) numbers.
+// Matrices by their first element and the distance between rows. scores_of: out = scale * left * right^T; mixture_of:
+// out = keep * out + left * right.
+struct Product {
+  const float* left;
+  size_t left_stride;
+  const float* right;
+  size_t right_stride;
+  float* out;
+  size_t out_stride;
+};
+struct ProductShape {
+  size_t rows, columns, inner;
+};
+
+void scores_of(const Product& product, const ProductShape& shape, float scale) {
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(shape.rows), blas_int(shape.columns),
+              blas_int(shape.inner), scale, product.left, blas_int(product.left_stride), product.right,
+              blas_int(product.right_stride), 0.0F, product.out, blas_int(product.out_stride));
+}
+
+void mixture_of(const Product& product, const ProductShape& shape, float keep) {
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(shape.rows), blas_int(shape.columns),
+              blas_int(shape.inner), 1.0F, product.left, blas_int(product.left_stride), product.right,
+              blas_int(product.right_stride), keep, product.out, blas_int(product.out_stride));
+}
+
+// output = softmax(q k^T / sqrt(E)) v over the prefix and keys [0, position]; scores: room for count * (prefix + first
+// + count) numbers.
 void attention_tile(const FloatAttention& attention, const QueryTile& tile, float* scores) {
   const size_t width = attention.head_width;
   const size_t row_width = attention.heads * width;
   const size_t kv_row_width = attention.kv_heads * width;
-  const size_t kv_head = tile.head / (attention.heads / attention.kv_heads);
+  const size_t kv_column = tile.head / (attention.heads / attention.kv_heads) * width;
+  const size_t prefix = attention.prefix_tokens;
   const size_t keys = tile.first + tile.count;
+  const size_t stride = prefix + keys;
   const size_t offset = (tile.segment + tile.first) * row_width + tile.head * width;
-  const float* key = attention.key + tile.segment * kv_row_width + kv_head * width;
-  const float* value = attention.value + tile.segment * kv_row_width + kv_head * width;
+  const float* query = attention.query + offset;
+  const float* key = attention.key + tile.segment * kv_row_width + kv_column;
+  const float* value = attention.value + tile.segment * kv_row_width + kv_column;
   float* output = attention.output + offset;
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(tile.count), blas_int(keys), blas_int(width),
-              1.0F / std::sqrt(static_cast<float>(width)), attention.query + offset, blas_int(row_width), key,
-              blas_int(kv_row_width), 0.0F, scores, blas_int(keys));
+  const float scale = 1.0F / std::sqrt(static_cast<float>(width));
+  if (prefix > 0) {
+    scores_of({query, row_width, attention.prefix_key + kv_column, kv_row_width, scores, stride},
+              {tile.count, prefix, width}, scale);
+  }
+  scores_of({query, row_width, key, kv_row_width, scores + prefix, stride}, {tile.count, keys, width}, scale);
   float sums[kQueryTile];
   for (size_t i = 0; i < tile.count; i++) {
-    sums[i] = exponentiate_row({scores + i * keys, keys}, tile.first + i + 1);
+    sums[i] = exponentiate_row({scores + i * stride, stride}, prefix + tile.first + i + 1);
   }
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(tile.count), blas_int(width), blas_int(keys), 1.0F,
-              scores, blas_int(keys), value, blas_int(kv_row_width), 0.0F, output, blas_int(row_width));
+  mixture_of({scores + prefix, stride, value, kv_row_width, output, row_width}, {tile.count, width, keys}, 0.0F);
+  if (prefix > 0) {
+    mixture_of({scores, stride, attention.prefix_value + kv_column, kv_row_width, output, row_width},
+               {tile.count, width, prefix}, 1.0F);
+  }
   for (size_t i = 0; i < tile.count; i++) {
     for (size_t j = 0; j < width; j++) output[i * row_width + j] /= sums[i];
   }
@@ -101,7 +137,8 @@ void float_attention(ThreadPool& pool, const FloatAttention& attention, std::spa
   use_one_blas_thread();
   const std::vector<QueryTile> tiles = query_tiles(lengths, attention.heads);
   size_t most_scores = 0;
-  for (const QueryTile& tile : tiles) most_scores = std::max(most_scores, tile.count * (tile.first + tile.count));
+  for (const QueryTile& tile : tiles)
+    most_scores = std::max(most_scores, tile.count * (attention.prefix_tokens + tile.first + tile.count));
   std::vector<std::vector<float>> scores(static_cast<size_t>(pool.size()));
   for_each_task(pool, tiles.size(), [&](size_t task, int thread) {
     std::vector<float>& room = scores[static_cast<size_t>(thread)];

@@ -55,7 +55,8 @@ NodePlayer::NodePlayer(const Graph* graph, const FloatWeights* weights, ThreadPo
 void NodePlayer::cover_positions(size_t positions) {
   for (const Node& node : graph_->nodes) {
     if (node.kind != NodeKind::kRope) continue;
-    rotations_[at_index(node.frequency)].cover(graph_->parameters[at_index(node.frequency)].values, positions);
+    rotations_[at_index(node.frequency)].cover(graph_->parameters[at_index(node.frequency)].values,
+                                               graph_->prefix.size() + positions);
   }
 }
 
@@ -68,7 +69,7 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
   }
   positions_.clear();
   for (const int64_t length : chunk.lengths) {
-    for (int64_t position = 0; position < length; position++) positions_.push_back(static_cast<size_t>(position));
+    for (size_t i = 0; i < static_cast<size_t>(length); i++) positions_.push_back(graph_->prefix.size() + i);
   }
   // Whatever no node here has made by the time it is used comes from outside.
   ValueId outside = kNone;
@@ -104,18 +105,39 @@ void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {
     return;
   }
   if (node.kind == NodeKind::kAttention) {
+    if (node.key_bias != kNone) add_key_bias(node, chunk);
+    const std::span<const float> key = node.key_bias == kNone ? values_[at_index(node.inputs[1])] : biased_key_;
     float_attention(*pool_,
                     {.query = values_[at_index(node.inputs[0])].data(),
-                     .key = values_[at_index(node.inputs[1])].data(),
+                     .key = key.data(),
                      .value = values_[at_index(node.inputs[2])].data(),
                      .output = output,
                      .heads = at_index(node.heads),
                      .kv_heads = at_index(node.kv_heads),
-                     .head_width = at_index(node.head_width)},
+                     .head_width = at_index(node.head_width),
+                     .prefix_tokens = node.prefix_key == kNone ? 0 : graph_->prefix.size(),
+                     .prefix_key = weights_->data(node.prefix_key),
+                     .prefix_value = weights_->data(node.prefix_value)},
                     chunk.lengths);
     return;
   }
   play_rows(node, chunk);
+}
+
+// biased_key_ = the node's keys and the bias that was kept out of them, turned to each row's position.
+void NodePlayer::add_key_bias(const Node& node, const TokenChunk& chunk) {
+  const auto rope = std::ranges::find(graph_->nodes, node.inputs[1], &Node::output);
+  CHECK(rope != graph_->nodes.end() && rope->kind == NodeKind::kRope);
+  const RotationTable& table = rotations_[at_index(rope->frequency)];
+  const auto width = static_cast<size_t>(graph_->values[at_index(node.inputs[1])].width);
+  const std::span<const float> bias(weights_->data(node.key_bias), width);
+  biased_key_.resize(chunk.tokens * width);
+  for (size_t row = 0; row < chunk.tokens; row++) {
+    float* sum = biased_key_.data() + row * width;
+    rope_row({table.cosine(positions_[row]), table.sine(positions_[row]), at_index(node.head_width)}, bias, sum);
+    const std::span<const float> key = row_of(node.inputs[1], row);
+    for (size_t i = 0; i < width; i++) sum[i] += key[i];
+  }
 }
 
 void NodePlayer::play_rows(const Node& node, const TokenChunk& chunk) {

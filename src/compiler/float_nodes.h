@@ -47,6 +47,7 @@ class NodePlayer {
 
  private:
   void play_node(const Node& node, const TokenChunk& chunk);
+  void add_key_bias(const Node& node, const TokenChunk& chunk);
   void play_rows(const Node& node, const TokenChunk& chunk);
   void play_row(const Node& node, size_t row, float* output);
   [[nodiscard]] std::span<const float> row_of(ValueId value, size_t row) const;
@@ -61,6 +62,7 @@ class NodePlayer {
   std::vector<std::span<const float>> values_;  // by ValueId; empty: not made
   std::vector<std::vector<float>> buffers_;     // by ValueId, behind values_
   std::vector<std::vector<float>> free_buffers_;
+  std::vector<float> biased_key_;  // [tokens, G * E]
 };
 
 }  // namespace hotaru

@@ -61,6 +61,10 @@ struct FloatAttention {
   const float* value;  // [T, G * E]
   float* output;       // [T, H * E]
   size_t heads, kv_heads, head_width;
+  // Constants that every row sees besides its segment.
+  size_t prefix_tokens = 0;           // P
+  const float* prefix_key = nullptr;  // [P, G * E]
+  const float* prefix_value = nullptr;
 };
 // lengths: tokens of each segment, one after the other.
 void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths);

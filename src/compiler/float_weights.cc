@@ -22,7 +22,7 @@ FloatWeights::FloatWeights(const Graph* graph, const ParameterSource* source, si
 
 Result<void> FloatWeights::load(std::span<const Node> nodes) {
   for (const Node& node : nodes) {
-    for (const ParameterId id : {node.weight, node.bias}) {
+    for (const ParameterId id : {node.weight, node.bias, node.key_bias, node.prefix_key, node.prefix_value}) {
       if (id == kNone || !weights_[static_cast<size_t>(id)].empty()) continue;
       TRY_ASSIGN(weights_[static_cast<size_t>(id)], source_->materialise(id));
     }

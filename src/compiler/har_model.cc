@@ -150,6 +150,7 @@ std::vector<std::string> required_features(const Graph& graph) {
           graph.nodes, [&](const Node& node) { return node.kind == NodeKind::kLinear && is_wide(node.inputs[0]); })) {
     features.emplace_back(kFeatureWideInputs);
   }
+  if (!graph.prefix.empty()) features.emplace_back(kFeaturePrefix);
   return features;
 }
 
@@ -188,6 +189,9 @@ Result<OptimisedModel> load_model(const HarFile& har) {
   for (const auto& node : meta->nodes) model.graph.nodes.push_back(node_of(*node));
   for (const auto& tensor : meta->tensors) model.tensors.push_back({tensor->name, tensor->layout, tensor->shape});
   TRY(verify(model.graph));
+  for (const auto& adapter : meta->adapters) {
+    model.adapters.push_back({*adapter, *har.container().section(SectionType::kAdapter, adapter->section)});
+  }
   model.bytes = [&har](int tensor) { return har.tensor_bytes(tensor); };
   return model;
 }

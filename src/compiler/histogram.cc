@@ -139,11 +139,4 @@ RangeChoice whole_unsigned_range_16(const Histogram& histogram) {
   return {unsigned_range(low, high, 65535), low, high, decibels(histogram.power(), histogram.cost({low, high}, 65536))};
 }
 
-RangeChoice whole_symmetric_range_16(const Histogram& histogram) {
-  const double reach =
-      std::max(std::fabs(static_cast<double>(histogram.lowest())), std::fabs(static_cast<double>(histogram.highest())));
-  const auto scale = std::max(static_cast<float>(reach / 32767), kSmallestScale);
-  return {{scale, 0}, -reach, reach, decibels(histogram.power(), histogram.cost({-reach, reach}, 65535))};
-}
-
 }  // namespace hotaru

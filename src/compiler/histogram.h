@@ -60,8 +60,7 @@ struct RangeChoice {
 RangeChoice choose_unsigned_range(const Histogram& histogram);
 // s8 in [-127, 127] with zero point 0.
 RangeChoice choose_symmetric_range(const Histogram& histogram);
-// All of what was seen on 16 bits: u16, and s16 in [-32767, 32767].
+// u16 over all of what was seen.
 RangeChoice whole_unsigned_range_16(const Histogram& histogram);
-RangeChoice whole_symmetric_range_16(const Histogram& histogram);
 
 }  // namespace hotaru

@@ -165,10 +165,7 @@ void LayerQuantiser::settle_range(ValueId id, const Histogram& histogram, int la
   Value& settled = value(id);
   RangeChoice choice = settled.is_symmetric ? choose_symmetric_range(histogram) : choose_unsigned_range(histogram);
   std::string reason;
-  if (settled.bits == 16) {
-    choice = whole_symmetric_range_16(histogram);
-    reason = "the key bias is split off";
-  } else if (is_linear_input(id) && choice.sqnr_db < kLeastInputSqnr && !is_skipped(*context_, "wide-inputs")) {
+  if (is_linear_input(id) && choice.sqnr_db < kLeastInputSqnr && !is_skipped(*context_, "wide-inputs")) {
     reason = fmt::format("8 bits give {:.1f} dB, want {:.0f}", choice.sqnr_db, kLeastInputSqnr);
     choice = whole_unsigned_range_16(histogram);
     settled.bits = 16;
@@ -232,8 +229,8 @@ Result<LayerQuantiser::KeyStatistics> LayerQuantiser::observe_keys(const Half& h
   return keys;
 }
 
-// Keys in the cheapest form that keeps the scores (QUANTISATION 3): as they are; less a static vector, which changes no
-// probability; or without the bias, which then comes back as constants of each position, met by 16-bit queries.
+// Keys in the cheapest form that keeps the scores (QUANTISATION 3): as they are, or less a static vector, which changes
+// no probability.
 Result<void> LayerQuantiser::choose_key_form(const Half& half, const Block& block) {
   if (is_skipped(*context_, "shift-keys")) return {};
   Node& attention = context_->graph->nodes[static_cast<size_t>(block.attention - context_->graph->nodes.data())];
@@ -241,14 +238,12 @@ Result<void> LayerQuantiser::choose_key_form(const Half& half, const Block& bloc
   TRY_ASSIGN(const KeyStatistics keys, observe_keys(half, query));
   const float plain = keys.reach();
   const float shifted = keys.centred_reach();
-  const bool can_split = block.k->bias != kNone && block.k_norm == nullptr && !is_skipped(*context_, "split-key-bias");
-  if (can_split && keys.score_noise(std::min(plain, shifted)) > kMostScoreNoise) {
-    note(
-        fmt::format("layer {}: the keys' bias is split off, queries take 16 bits: rounding shifted keys would disturb "
-                    "scores by {:.3f}",
-                    half.layer, keys.score_noise(shifted)));
-    split_key_bias(attention, *block.k);
-    return {};
+  const double noise = keys.score_noise(std::min(plain, shifted));
+  if (noise > kMostScoreNoise) {
+    warn(fmt::format(
+        "layer {}: rounding keys disturbs attention scores by {:.3f} (want {}); splitting the keys' bias off "
+        "is not supported yet",
+        half.layer, noise, kMostScoreNoise));
   }
   if (shifted > kWorthShifting * plain) return {};
   note(
@@ -265,10 +260,9 @@ Result<void> LayerQuantiser::choose_key_form(const Half& half, const Block& bloc
   return {};
 }
 
-void LayerQuantiser::split_key_bias(Node& attention, const Node& key) {
-  Node& linear = context_->graph->nodes[static_cast<size_t>(&key - context_->graph->nodes.data())];
-  attention.key_bias = std::exchange(linear.bias, kNone);
-  value(attention.inputs[0]).bits = 16;
+void LayerQuantiser::warn(std::string text) {
+  log_warning(text);
+  context_->report->warnings.push_back(std::move(text));
 }
 
 void LayerQuantiser::note(std::string text) {

@@ -37,8 +37,8 @@ class LayerQuantiser {
   void settle_range(ValueId id, const Histogram& histogram, int layer);
   Result<KeyStatistics> observe_keys(const Half& half, ValueId query);
   Result<void> choose_key_form(const Half& half, const Block& block);
-  void split_key_bias(Node& attention, const Node& key);
   void note(std::string text);
+  void warn(std::string text);
   [[nodiscard]] bool is_linear_input(ValueId id) const;
   Result<void> quantise_linears(const Half& half, const std::vector<const Node*>& linears);
   Result<void> sum_moments(const Half& half, const Node& linear, MomentSum& fit, MomentSum& held_out);

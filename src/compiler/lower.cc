@@ -1,10 +1,10 @@
 #include "compiler/lower.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "compiler/block.h"
 #include "compiler/har_model.h"
+#include "compiler/lower_attention.h"
 #include "compiler/lower_tensors.h"
 #include "kernels/attention/attention.h"
 #include "kernels/packed.h"
@@ -61,13 +61,16 @@ class Lowering {
 
  private:
   Result<void> plan_kv(int64_t context_tokens) {
-    const int64_t positions = graph_.shape.max_positions;
+    const auto prefix_tokens = static_cast<int64_t>(graph_.prefix.size());
+    const int64_t positions = graph_.shape.max_positions - prefix_tokens;
     if (context_tokens == 0) context_tokens = std::min(kDefaultContext, positions);
     if (context_tokens < 1 || context_tokens > positions) {
-      return invalid("context: got {} tokens, want 1 to {}, the model's positions", context_tokens, positions);
+      return invalid("context: got {} tokens, want 1 to {}, the model's positions{}", context_tokens, positions,
+                     prefix_tokens == 0 ? "" : " after its prefix tokens");
     }
-    if (context_tokens > kMaxAttentionContext) {
-      return not_supported("context: got {} tokens, want at most {}", context_tokens, kMaxAttentionContext);
+    if (context_tokens + prefix_tokens > kMaxAttentionContext) {
+      return not_supported("context: got {} tokens, want at most {}", context_tokens,
+                           kMaxAttentionContext - prefix_tokens);
     }
     result_.meta.kv = std::make_unique<fb::KvPlanT>();
     fb::KvPlanT& kv = *result_.meta.kv;
@@ -75,6 +78,8 @@ class Lowering {
     kv.page_bytes = static_cast<uint64_t>(graph_.shape.layers) * 2 * side_bytes();
     kv.pages = static_cast<uint32_t>((context_tokens + kPageTokens - 1) / kPageTokens);
     kv.context_tokens = static_cast<uint32_t>(context_tokens);
+    kv.position_offset = static_cast<uint32_t>(prefix_tokens);
+    result_.meta.prefix = graph_.prefix;
     return {};
   }
 
@@ -93,8 +98,7 @@ class Lowering {
     const std::string place = fmt::format("layers.{}.", layer);
     TRY(lower_norm(*block.norm1, {kResidual, codes(kNormed, block.norm1->output)}));
     TRY(lower_linear(place + "qkv", {block.q, block.k, block.v}, {codes(kNormed, block.q->inputs[0]), kQkv}));
-    TRY(lower_rope(place + "rope", layer, block));
-    TRY(lower_attention(layer, block));
+    TRY(lower_attention(place, block));
     TRY(lower_linear(place + "o", {block.o}, {codes(kAttended, block.o->inputs[0]), kResidual}));
     TRY(lower_norm(*block.norm2, {kResidual, codes(kNormed, block.norm2->output)}));
     TRY(lower_linear(place + "gate_up", {block.gate, block.up}, {codes(kNormed, block.gate->inputs[0]), kGateUp}));
@@ -161,80 +165,22 @@ class Lowering {
     return {};
   }
 
-  Result<void> lower_rope(const std::string& name, int layer, const Block& block) {
-    fb::RopeCallT call;
-    call.qkv_buffer = kQkv;
-    call.query_buffer = kQuery;
-    if (block.q_rope->frequency != block.k_rope->frequency ||
-        block.q_rope->attention_factor != block.k_rope->attention_factor) {
-      return not_supported("'{}': queries and keys rotate differently", name);
-    }
-    TRY_ASSIGN(call.frequency, tensors_.values(block.q_rope->frequency, fb::Layout::F64));
-    call.attention_factor = block.q_rope->attention_factor;
-    if ((block.q_norm == nullptr) != (block.k_norm == nullptr) ||
-        (block.q_norm != nullptr && block.q_norm->epsilon != block.k_norm->epsilon)) {
-      return not_supported("'{}': queries and keys are normed differently", name);
-    }
-    if (block.q_norm != nullptr) {
-      TRY_ASSIGN(call.query_gamma, tensors_.values(block.q_norm->weight, fb::Layout::F32));
-      TRY_ASSIGN(call.key_gamma, tensors_.values(block.k_norm->weight, fb::Layout::F32));
-      call.epsilon = block.q_norm->epsilon;
-    }
-    TRY_ASSIGN(call.key_shift, tensors_.values(block.attention->key_shift, fb::Layout::F32));
-    std::vector<float> query_inverse, key_inverse, key_zero, value_inverse, value_zero;
-    for (size_t h = 0; h < query_heads(); h++) {
-      TRY_ASSIGN(const StaticRange query, tensors_.range(block.attention->inputs[0], h));
-      query_inverse.push_back(1.0F / query.scale);
-    }
-    for (size_t g = 0; g < kv_heads(); g++) {
-      TRY_ASSIGN(const StaticRange key, tensors_.range(block.attention->inputs[1], g));
-      TRY_ASSIGN(const StaticRange value, tensors_.range(block.attention->inputs[2], g));
-      key_inverse.push_back(1.0F / key.scale);
-      key_zero.push_back(static_cast<float>(key.zero_point));
-      value_inverse.push_back(1.0F / value.scale);
-      value_zero.push_back(static_cast<float>(value.zero_point - 128));  // values are stored as s8
-    }
-    call.query_inverse_scale = tensors_.add(name + ".query_inverse_scale", query_inverse);
-    call.key_inverse_scale = tensors_.add(name + ".key_inverse_scale", key_inverse);
-    call.key_zero_point = tensors_.add(name + ".key_zero_point", key_zero);
-    call.value_inverse_scale = tensors_.add(name + ".value_inverse_scale", value_inverse);
-    call.value_zero_point = tensors_.add(name + ".value_zero_point", value_zero);
-    call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
-    call.value_offset = call.key_offset + side_bytes();
-    add_call(name, layer, call);
-    return {};
-  }
-
-  Result<void> lower_attention(int layer, const Block& block) {
-    const Node& node = *block.attention;
-    fb::AttentionCallT call;
-    TRY_ASSIGN(const StaticRange output, tensors_.wide_range(node.output));
-    std::vector<float> score_scale, value_scale;
-    std::vector<int32_t> value_zero;
-    const size_t group = query_heads() / kv_heads();
-    for (size_t h = 0; h < query_heads(); h++) {
-      TRY_ASSIGN(const StaticRange query, tensors_.range(node.inputs[0], h));
-      TRY_ASSIGN(const StaticRange key, tensors_.range(node.inputs[1], h / group));
-      // exp(x / sqrt(E)) as a power of two; rounded once.
-      const double scale = static_cast<double>(query.scale) * static_cast<double>(key.scale) * M_LOG2E;
-      score_scale.push_back(static_cast<float>(scale / std::sqrt(static_cast<double>(node.head_width))));
-    }
-    for (size_t g = 0; g < kv_heads(); g++) {
-      TRY_ASSIGN(const StaticRange value, tensors_.range(node.inputs[2], g));
-      value_scale.push_back(value.scale);
-      value_zero.push_back(value.zero_point - 128);
-    }
-    call.query_buffer = kQuery;
-    call.output_buffer = codes(kAttended, node.output);
-    call.output_bits = code_bits(node.output);
-    call.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
-    call.value_offset = call.key_offset + side_bytes();
-    call.score_scale = tensors_.add(node.name + ".score_scale", score_scale);
-    call.value_scale = tensors_.add(node.name + ".value_scale", value_scale);
-    call.value_zero_point = tensors_.add(node.name + ".value_zero_point", value_zero);
-    call.output_inverse_scale = 1.0F / output.scale;
-    call.output_zero_point = static_cast<float>(output.zero_point);
-    add_call(node.name, layer, call);
+  // Queries, keys and values of qkv, then attention over the layer's part of the KV pages.
+  Result<void> lower_attention(const std::string& place, const Block& block) {
+    AttentionLowering attention(graph_, tensors_);
+    TRY_ASSIGN(fb::RopeCallT rope, attention.rope(place + "rope", block));
+    const int layer = block.attention->layer;
+    rope.qkv_buffer = kQkv;
+    rope.query_buffer = kQuery;
+    rope.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
+    rope.value_offset = rope.key_offset + side_bytes();
+    add_call(place + "rope", layer, rope);
+    TRY_ASSIGN(fb::AttentionCallT call, attention.attention(block));
+    call.query_buffer = rope.query_buffer;
+    call.output_buffer = codes(kAttended, block.attention->output);
+    call.key_offset = rope.key_offset;
+    call.value_offset = rope.value_offset;
+    add_call(block.attention->name, layer, call);
     return {};
   }
 
@@ -315,7 +261,6 @@ class Lowering {
 
   [[nodiscard]] uint8_t code_bits(ValueId id) const { return static_cast<uint8_t>(tensors_.bits(id)); }
   [[nodiscard]] const Value& value(ValueId id) const { return graph_.values[static_cast<size_t>(id)]; }
-  [[nodiscard]] size_t query_heads() const { return static_cast<size_t>(graph_.shape.query_heads); }
   [[nodiscard]] size_t kv_heads() const { return static_cast<size_t>(graph_.shape.kv_heads); }
   [[nodiscard]] int64_t query_width() const { return graph_.shape.query_heads * graph_.shape.head_width; }
   // Keys (or values) of one layer in a page: [G][64 tokens of E channels].

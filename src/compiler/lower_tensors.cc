@@ -80,6 +80,16 @@ int LoweredTensors::add(const std::string& name, const std::vector<int32_t>& val
   return add_bytes({name, fb::Layout::I32, {values.size()}}, std::as_bytes(std::span(values)));
 }
 
+int LoweredTensors::add(const std::string& name, const std::vector<uint64_t>& shape,
+                        const std::vector<int16_t>& values) {
+  return add_bytes({name, fb::Layout::I16, shape}, std::as_bytes(std::span(values)));
+}
+
+Result<std::vector<float>> LoweredTensors::floats(ParameterId id) const {
+  const auto count = static_cast<size_t>(parameter(id).rows * parameter(id).columns);
+  return stored_vector<float>(id, stored(id).values, count);
+}
+
 int LoweredTensors::keep(int stored_id, const std::string& name) {
   const auto [place, is_new] = kept_.try_emplace(stored_id, static_cast<int>(tensors_.size()));
   if (is_new) {

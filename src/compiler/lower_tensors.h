@@ -34,10 +34,13 @@ class LoweredTensors {
   Result<int> matrix(ParameterId id, fb::Layout layout);
   // A parameter that stayed float; made once. kNone gives -1.
   Result<int> values(ParameterId id, fb::Layout layout);
+  // The numbers of a parameter that stayed float.
+  Result<std::vector<float>> floats(ParameterId id) const;
   // The row scales of a matrix.
   Result<int> row_scales(ParameterId id);
   int add(const std::string& name, const std::vector<float>& values);
   int add(const std::string& name, const std::vector<int32_t>& values);
+  int add(const std::string& name, const std::vector<uint64_t>& shape, const std::vector<int16_t>& values);
 
   // Static range of an 8-bit value, per tensor or of one head.
   Result<StaticRange> range(ValueId value, size_t head = 0) const;

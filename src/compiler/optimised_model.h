@@ -21,6 +21,12 @@ struct StoredParameter {
   int values = -1;     // kept in float: F32 [rows * columns] (F64 for rope frequencies)
 };
 
+// An adapter of a HAR: its sites name linears of the graph.
+struct StoredAdapter {
+  fb::AdapterT table;
+  std::span<const std::byte> bytes;  // its section
+};
+
 struct OptimisedModel {
   Graph graph;
   std::vector<StoredParameter> stored;  // by ParameterId
@@ -30,6 +36,7 @@ struct OptimisedModel {
   fb::GenerationDefaultsT generation;
   // Bytes of a tensor, good until the next call.
   std::function<std::span<const std::byte>(int tensor)> bytes;
+  std::vector<StoredAdapter> adapters;
 };
 
 fb::ModelShapeT shape_table(const GraphShape& shape);

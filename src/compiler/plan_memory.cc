@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "compiler/lower_adapters.h"
 #include "kernels/attention/attention.h"
 #include "kernels/linear_int4/linear_int4.h"
+#include "kernels/low_rank.h"
 
 namespace hotaru {
 namespace {
@@ -119,6 +121,13 @@ uint64_t workspace_bytes(const fb::HefT& meta) {
       bytes = std::max<uint64_t>(bytes,
                                  linear_workspace_bytes(static_cast<int>(program->max_rows), static_cast<int>(inputs)));
     }
+    for (const auto& adapter : meta.adapters) {
+      for (const auto& site : adapter->sites) {
+        bytes = std::max<uint64_t>(
+            bytes, low_rank_workspace_bytes(static_cast<int>(program->max_rows), static_cast<int>(site->down->shape[1]),
+                                            static_cast<int>(site->rank)));
+      }
+    }
   }
   return rounded_up(bytes);
 }
@@ -132,8 +141,10 @@ Result<void> plan_memory(fb::HefT& meta, uint64_t weight_bytes) {
   }
   memory->weights = weight_bytes;
   memory->kv = meta.kv->page_bytes * meta.kv->pages;
-  // cos and sin, [context, E / 2] each.
-  memory->tables = uint64_t{meta.kv->context_tokens} * meta.shape->head_width * sizeof(float);
+  memory->adapters = adapter_memory_bytes(meta);
+  // cos and sin, [positions, E / 2] each.
+  memory->tables =
+      (uint64_t{meta.kv->context_tokens} + meta.kv->position_offset) * meta.shape->head_width * sizeof(float);
   memory->workspace_per_thread = workspace_bytes(meta);
   memory->total = memory->weights + memory->kv + memory->activations + memory->tables + memory->adapters +
                   memory->workspace_per_thread;

@@ -96,10 +96,11 @@ class Printer {
                        numbers(call.value_inverse_scale()), numbers(call.value_zero_point()));
   }
   [[nodiscard]] std::string text_of(const fb::AttentionCall& call) const {
-    return fmt::format("{} = attention({}, keys at {}, values at {}; score scale {}, value scale {}) {}",
+    const std::string prefix = call.prefix_key() == -1 ? "" : ", prefix " + tensor(call.prefix_key());
+    return fmt::format("{} = attention({}, keys at {}, values at {}; score scale {}, value scale {}{}) {}",
                        codes(call.output_buffer(), call.output_bits()), buffer(call.query_buffer(), 1),
                        call.key_offset(), call.value_offset(), numbers(call.score_scale()), numbers(call.value_scale()),
-                       quantised(call.output_bits(), call.output_inverse_scale(), call.output_zero_point()));
+                       prefix, quantised(call.output_bits(), call.output_inverse_scale(), call.output_zero_point()));
   }
   [[nodiscard]] std::string text_of(const fb::SwiGluCall& call) const {
     return fmt::format("{} = swiglu({}) {}", codes(call.output_buffer(), call.output_bits()),

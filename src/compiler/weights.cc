@@ -68,6 +68,7 @@ Result<std::vector<float>> ParameterSource::source_rows(ParameterId id, RowRange
     narrow(std::span(parameter.values).subspan(first, values.size()), values.data());
     return values;
   }
+  if (reader_) return reader_(id, rows);
   if (tensors_ == nullptr) return synthetic_rows(parameter, Random(seed_, static_cast<uint64_t>(id)), rows);
   if (parameter.rows == 1) return tensors_->read_f32(parameter.source, std::array{parameter.columns});
   return tensors_->read_f32(parameter.source, std::array{parameter.rows, parameter.columns}, rows);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -16,6 +17,9 @@ namespace hotaru {
 class ParameterSource {
  public:
   ParameterSource(const Graph* graph, const Safetensors* tensors) : graph_(graph), tensors_(tensors) {}
+  // Weights that someone else makes as they are asked for (a HAR's codes, dequantise.h).
+  using RowReader = std::function<Result<std::vector<float>>(ParameterId id, RowRange rows)>;
+  ParameterSource(const Graph* graph, RowReader reader) : graph_(graph), reader_(std::move(reader)) {}
   // Synthetic weights (bench --shape, tests): seeded normal numbers of a trained model's size, no checkpoint.
   ParameterSource(const Graph* graph, uint64_t seed) : graph_(graph), seed_(seed) {}
 
@@ -31,6 +35,7 @@ class ParameterSource {
   [[nodiscard]] Result<std::vector<double>> rewritten_rows(ParameterId id, RowRange rows) const;
   const Graph* graph_;
   const Safetensors* tensors_ = nullptr;
+  RowReader reader_;
   uint64_t seed_ = 0;
 };
 

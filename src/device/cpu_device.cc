@@ -32,6 +32,16 @@ Result<std::unique_ptr<Device>> Device::open(const std::string& hef_path, const 
   return std::unique_ptr<Device>(std::move(device));
 }
 
+Result<int> find_adapter(const DeviceInfo& info, std::string_view name) {
+  const auto found = std::find(info.adapters.begin(), info.adapters.end(), name);
+  if (found != info.adapters.end()) return static_cast<int>(found - info.adapters.begin());
+  if (info.adapters.empty()) {
+    return make_error(ErrorKind::kNotFound, "there is no adapter '{}': the model has none", name);
+  }
+  return make_error(ErrorKind::kNotFound, "there is no adapter '{}'; there are: {}", name,
+                    fmt::join(info.adapters, ", "));
+}
+
 Result<std::unique_ptr<CpuDevice>> CpuDevice::open(const std::string& hef_path, const DeviceOptions& options) {
   auto pool = std::make_unique<ThreadPool>(options.threads);
   HefOptions hef_options;
@@ -44,7 +54,7 @@ Result<std::unique_ptr<CpuDevice>> CpuDevice::open(const std::string& hef_path, 
 }
 
 CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
-    : hef_(std::move(hef)), pool_(std::move(pool)), kernels_(&kernel_set(isa)) {
+    : hef_(std::move(hef)), pool_(std::move(pool)), kernels_(&kernel_set(isa)), adapter_planner_(hef_) {
   info_.isa = isa;
   info_.threads = pool_->size();
   job_ = [this](Slice slice) {
@@ -73,6 +83,7 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   page_count_ = (wanted + kPageTokens - 1) / kPageTokens;
   info_.vocabulary = static_cast<int>(meta.shape()->vocabulary());
   info_.context_tokens = wanted;
+  if (meta.prefix() != nullptr) info_.prefix.assign(meta.prefix()->begin(), meta.prefix()->end());
   info_.weight_bytes = hef_.weight_bytes();
   info_.kv_bytes = static_cast<uint64_t>(page_count_) * meta.kv()->page_bytes();
   for (const char* name : {"prefill", "tbt", "head"}) {
@@ -81,22 +92,28 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   info_.prefill_rows = static_cast<int>(hef_.find_program("prefill")->max_rows());
   info_.decode_rows = static_cast<int>(hef_.find_program("tbt")->max_rows());
   info_.output_rows = static_cast<int>(hef_.find_program("head")->max_rows());
-
+  if (meta.adapters() == nullptr) return {};
+  for (const fb::Adapter* adapter : *meta.adapters()) info_.adapters.push_back(adapter->name()->str());
   return {};
 }
 
 Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
-  const uint64_t table_bytes =
-      static_cast<uint64_t>(info_.context_tokens) * hef_.meta().shape()->head_width() * sizeof(float);
+  const uint64_t table_bytes = static_cast<uint64_t>(positions()) * hef_.meta().shape()->head_width() * sizeof(float);
   const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_->size());
   info_.activation_bytes = arena_.size() + table_bytes * rope_tables_.size() + workspaces;
-  info_.total_bytes = info_.weight_bytes + info_.kv_bytes + info_.activation_bytes;
+  info_.adapter_bytes = adapter_planner_.vector_bytes();
+  for (const Section& section : hef_.container().sections()) {
+    if (section.type == SectionType::kAdapter) info_.adapter_bytes += section.length;
+  }
+  info_.total_bytes = info_.weight_bytes + info_.kv_bytes + info_.activation_bytes + info_.adapter_bytes;
   const uint64_t budget = options.memory_bytes > 0 ? options.memory_bytes : machine_memory_bytes();
   if (info_.total_bytes <= budget) return {};
   return make_error(
       ErrorKind::kNoMemory,
-      "needs {} bytes of device memory ({} weights, {} KV cache, {} activations), available are {} bytes ({})",
-      info_.total_bytes, info_.weight_bytes, info_.kv_bytes, info_.activation_bytes, budget, size_text(budget));
+      "needs {} bytes of device memory ({} weights, {} KV cache, {} activations, {} adapters), available are {} bytes "
+      "({})",
+      info_.total_bytes, info_.weight_bytes, info_.kv_bytes, info_.activation_bytes, info_.adapter_bytes, budget,
+      size_text(budget));
 }
 
 Result<void> CpuDevice::allocate() {
@@ -106,13 +123,13 @@ Result<void> CpuDevice::allocate() {
   ids_.resize(rows);
   positions_.resize(rows);
   pages_.resize(rows);
+  adapter_runs_.reserve(rows);
   return {};
 }
 
 void CpuDevice::build_rope_tables() {
   const fb::Hef& meta = hef_.meta();
   const size_t half = meta.shape()->head_width() / 2;
-  const auto positions = static_cast<size_t>(info_.context_tokens);
   for (const fb::Program* program : *meta.programs()) {
     for (const fb::Call* call : *program->calls()) {
       const fb::RopeCall* rope = call->operation_as_RopeCall();
@@ -121,10 +138,11 @@ void CpuDevice::build_rope_tables() {
         return table.frequency_tensor == rope->frequency() && table.attention_factor == rope->attention_factor();
       });
       if (known) continue;
-      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions * half),
-                      std::vector<float>(positions * half)};
+      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions() * half),
+                      std::vector<float>(positions() * half)};
       const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(rope->frequency()).data());
-      fill_rope_table({positions, {frequency, half}, rope->attention_factor()}, table.cosine.data(), table.sine.data());
+      fill_rope_table({positions(), {frequency, half}, rope->attention_factor()}, table.cosine.data(),
+                      table.sine.data());
       rope_tables_.push_back(std::move(table));
     }
   }
@@ -132,7 +150,12 @@ void CpuDevice::build_rope_tables() {
 
 Result<void> CpuDevice::plan_programs() {
   TRY_ASSIGN(arena_, Region::create(arena_bytes(hef_.meta())));  // addresses only: nothing is resident until it is used
-  const ProgramMemory memory{&hef_, arena_.data(), rope_tables_, page_count_ * kPageTokens};
+  const ProgramMemory memory{&hef_,
+                             arena_.data(),
+                             rope_tables_,
+                             page_count_ * kPageTokens,
+                             static_cast<int>(info_.prefix.size()),
+                             &adapter_planner_};
   TRY_ASSIGN(prefill_, plan_program(*hef_.find_program("prefill"), memory));
   TRY_ASSIGN(tbt_, plan_program(*hef_.find_program("tbt"), memory));
   TRY_ASSIGN(head_, plan_program(*hef_.find_program("head"), memory));
@@ -147,6 +170,31 @@ void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInp
   pool_->run(job_);
 }
 
+Result<int> CpuDevice::create_context() {
+  TRY_ASSIGN(const int context, kv_.create_context());
+  adapter_of_[static_cast<size_t>(context)] = kNoAdapter;
+  return context;
+}
+
+void CpuDevice::set_adapter(int context, int adapter) {
+  CHECK(kv_.is_open(context));
+  CHECK(adapter >= kNoAdapter && adapter < static_cast<int>(info_.adapters.size()));
+  adapter_of_[static_cast<size_t>(context)] = adapter;
+}
+
+// Neighbours with the same adapter go through it together.
+void CpuDevice::find_adapter_runs(std::span<const StepRow> rows) {
+  adapter_runs_.clear();
+  for (int i = 0; i < static_cast<int>(rows.size()); i++) {
+    const int adapter = adapter_of_[static_cast<size_t>(rows[static_cast<size_t>(i)].context)];
+    if (adapter == kNoAdapter) continue;
+    const bool goes_on =
+        !adapter_runs_.empty() && adapter_runs_.back().adapter == adapter && adapter_runs_.back().end == i;
+    if (!goes_on) adapter_runs_.push_back({adapter, i, i});
+    adapter_runs_.back().end = i + 1;
+  }
+}
+
 void CpuDevice::step(std::span<const StepRow> rows) {
   CHECK_LE(rows.size(), ids_.size());
   if (rows.empty()) return;
@@ -159,9 +207,10 @@ void CpuDevice::step(std::span<const StepRow> rows) {
     positions_[i] = row.position;
     pages_[i] = kv_.pages(row.context);
   }
+  find_adapter_runs(rows);
   last_rows_ = static_cast<int>(rows.size());
   const PlannedProgram& program = last_rows_ <= info_.decode_rows ? tbt_ : prefill_;
-  play_on_all_threads(program, {last_rows_, ids_.data(), positions_.data(), nullptr, pages_.data()});
+  play_on_all_threads(program, {last_rows_, ids_.data(), positions_.data(), nullptr, pages_.data(), adapter_runs_});
 }
 
 void CpuDevice::compute_logits(std::span<const int32_t> rows) {
@@ -169,7 +218,7 @@ void CpuDevice::compute_logits(std::span<const int32_t> rows) {
   for (const int32_t row : rows) CHECK(row >= 0 && row < last_rows_);
   last_outputs_ = static_cast<int>(rows.size());
   if (rows.empty()) return;
-  play_on_all_threads(head_, {last_outputs_, nullptr, nullptr, rows.data(), nullptr});
+  play_on_all_threads(head_, {last_outputs_, nullptr, nullptr, rows.data(), nullptr, {}});
 }
 
 std::span<const float> CpuDevice::logits(int index) const {

@@ -2,12 +2,14 @@
 // opened.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "device/adapters.h"
 #include "device/device.h"
 #include "device/kv_pool.h"
 #include "device/player.h"
@@ -21,8 +23,9 @@ class CpuDevice final : public Device {
   static Result<std::unique_ptr<CpuDevice>> open(const std::string& hef_path, const DeviceOptions& options);
 
   [[nodiscard]] const DeviceInfo& info() const override { return info_; }
-  Result<int> create_context() override { return kv_.create_context(); }
+  Result<int> create_context() override;
   void destroy_context(int context) override { kv_.destroy_context(context); }
+  void set_adapter(int context, int adapter) override;
   Result<void> reserve(int context, int tokens) override { return kv_.reserve(context, tokens); }
   void truncate(int context, int tokens) override { kv_.truncate(context, tokens); }
   void step(std::span<const StepRow> rows) override;
@@ -35,8 +38,11 @@ class CpuDevice final : public Device {
   Result<void> plan_capacity(const DeviceOptions& options);
   void build_rope_tables();
   Result<void> plan_programs();
+  void find_adapter_runs(std::span<const StepRow> rows);
   Result<void> check_budget(const DeviceOptions& options);
   Result<void> allocate();
+  // Of the context and of the prefix tokens before it.
+  [[nodiscard]] size_t positions() const { return static_cast<size_t>(info_.context_tokens) + info_.prefix.size(); }
   void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs);
 
   HefFile hef_;
@@ -49,7 +55,10 @@ class CpuDevice final : public Device {
   Region workspace_;
   KvPool kv_;
   std::vector<RopeTable> rope_tables_;
+  AdapterPlanner adapter_planner_;
   PlannedProgram prefill_, tbt_, head_;
+
+  std::array<int, KvPool::kMaxContexts> adapter_of_{};  // by context
 
   // The step in progress; the job reads them on every thread.
   const PlannedProgram* playing_ = nullptr;
@@ -57,6 +66,7 @@ class CpuDevice final : public Device {
   std::function<void(Slice)> job_;
   std::vector<int32_t> ids_, positions_;
   std::vector<std::byte* const*> pages_;
+  std::vector<AdapterRun> adapter_runs_;
   int last_rows_ = 0;
   int last_outputs_ = 0;
 };

@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "tensor/isa.h"
@@ -22,16 +24,25 @@ struct DeviceOptions {
   bool verify_checksums = true;
 };
 
+inline constexpr int kNoAdapter = -1;
+
 struct DeviceInfo {
   int vocabulary = 0;
   int context_tokens = 0;  // KV capacity, and the longest context
   int prefill_rows = 0;    // rows of one step at most
   int decode_rows = 0;     // rows of one `tbt` step at most
   int output_rows = 0;     // rows of one compute_logits at most
+  // Ids of the tokens that stand before position 0 of every context: their keys and values are constants of the HEF.
+  std::vector<int32_t> prefix;
   Isa isa = Isa::kRef;
   int threads = 1;
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, total_bytes = 0;
+  uint64_t adapter_bytes = 0;
+  std::vector<std::string> adapters;  // names; an adapter's number is its place
 };
+
+// The number of the adapter of that name; an error lists those there are.
+Result<int> find_adapter(const DeviceInfo& info, std::string_view name);
 
 // One token of a step: its id, its position in its context, and the context.
 struct StepRow {
@@ -49,9 +60,12 @@ class Device {
 
   [[nodiscard]] virtual const DeviceInfo& info() const = 0;
 
-  // A context is a table of KV pages. Errors: kNoMemory when no slot is left.
+  // A context is a table of KV pages and an adapter, at first none. Errors: kNoMemory when no slot is left.
   virtual Result<int> create_context() = 0;
   virtual void destroy_context(int context) = 0;
+  // The adapter of a context's next rows (kNoAdapter: the base model). What the context holds already stays as it was
+  // made: truncate it first.
+  virtual void set_adapter(int context, int adapter) = 0;
   // Makes sure that positions [0, tokens) have pages. kNoMemory: none left (those already held stay).
   virtual Result<void> reserve(int context, int tokens) = 0;
   // Gives back the pages of positions >= tokens.

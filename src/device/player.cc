@@ -47,6 +47,19 @@ class Resolver {
     return PlannedCall(int4_pass(*linear, Plane::kLow));
   }
 
+  // What adapters add behind the call.
+  [[nodiscard]] std::vector<PlannedAddition> additions(const fb::Call& call) const {
+    const fb::LinearCall* linear = call.operation_as_LinearCall();
+    if (linear == nullptr) return {};
+    const CodePlanes input = planes(linear->input_buffer(), linear->input_bits());
+    return memory_.adapters->additions({.call = linear,
+                                        .input = input.low,
+                                        .high = input.high,
+                                        .output = buffer<float>(linear->output_buffer()),
+                                        .inputs = dimension(linear->weight(), 1),
+                                        .outputs = dimension(linear->weight(), 0)});
+  }
+
   // A buffer's address, or null for -1.
   template <typename T>
   [[nodiscard]] T* buffer(int id) const {
@@ -158,8 +171,9 @@ class Resolver {
     args.head_width = head_width_;
     args.epsilon = call.epsilon();
     args.qkv = buffer<float>(call.qkv_buffer());
-    args.cosine = table->cosine.data();
-    args.sine = table->sine.data();
+    const size_t first_angle = static_cast<size_t>(memory_.prefix_tokens) * static_cast<size_t>(head_width_) / 2;
+    args.cosine = table->cosine.data() + first_angle;
+    args.sine = table->sine.data() + first_angle;
     args.query_gamma = tensor<float>(call.query_gamma());
     args.key_gamma = tensor<float>(call.key_gamma());
     args.key_shift = tensor<float>(call.key_shift());
@@ -175,8 +189,6 @@ class Resolver {
   }
 
   Result<PlannedCall> attention(const fb::AttentionCall& call) const {
-    if (call.prefix_key() >= 0 || call.prefix_value() >= 0) return not_supported("prefix token constants");
-    if (call.key_constants() >= 0) return not_supported("constant key columns (bias split)");
     AttentionArgs args;
     args.query_heads = heads_;
     args.kv_heads = kv_heads_;
@@ -191,6 +203,8 @@ class Resolver {
     args.output_inverse_scale = call.output_inverse_scale();
     args.output_zero_point = call.output_zero_point();
     args.output = planes(call.output_buffer(), call.output_bits());
+    args.prefix = {memory_.prefix_tokens, tensor<int16_t>(call.prefix_key()), tensor<int16_t>(call.prefix_value()),
+                   tensor<float>(call.prefix_score_scale()), tensor<float>(call.prefix_value_scale())};
     return PlannedCall(args);
   }
 
@@ -284,6 +298,8 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
     }
     planned.calls.push_back(*std::move(resolved));
     if (const auto second = resolver.resolve_second(*call)) planned.calls.push_back(*second);
+    planned.additions.resize(planned.calls.size());
+    planned.additions.back() = resolver.additions(*call);
   }
   return planned;
 }
@@ -291,13 +307,21 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
 size_t workspace_bytes(const PlannedProgram& program) {
   size_t bytes = 0;
   for (const PlannedCall& call : program.calls) bytes = std::max(bytes, call_workspace(call, program.max_rows));
+  for (const auto& additions : program.additions) {
+    for (const auto& [adapter, args] : additions) {
+      bytes = std::max(bytes, low_rank_workspace_bytes(program.max_rows, args.inputs, args.rank));
+    }
+  }
   return bytes;
 }
 
 void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread) {
   const CallPlayer player{step, thread};
-  for (const PlannedCall& call : program.calls) {
-    std::visit(player, call);
+  for (size_t i = 0; i < program.calls.size(); i++) {
+    std::visit(player, program.calls[i]);
+    thread.barrier->wait();
+    if (step.adapter_runs.empty() || program.additions[i].empty()) continue;
+    play_additions(program.additions[i], step.adapter_runs, {thread.kernels, thread.workspace, thread.slice});
     thread.barrier->wait();
   }
 }

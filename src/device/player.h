@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "device/adapters.h"
 #include "format/hef.h"
 #include "kernels/kernel_set.h"
 
@@ -22,7 +23,8 @@ using PlannedCall = std::variant<EmbedArgs, GatherArgs, RmsNormArgs, LinearInt4A
 struct PlannedProgram {
   int max_rows = 0;
   std::vector<PlannedCall> calls;
-  const float* logits = nullptr;  // [max_rows, V], head only
+  std::vector<std::vector<PlannedAddition>> additions;  // by call: what adapters add behind it
+  const float* logits = nullptr;                        // [max_rows, V], head only
 };
 
 // What changes from step to step.
@@ -32,6 +34,7 @@ struct StepInputs {
   const int32_t* position = nullptr;         // [T]
   const int32_t* row = nullptr;              // [T] head only: rows of the last step
   std::byte* const* const* pages = nullptr;  // [T]
+  std::span<const AdapterRun> adapter_runs;  // rows with an adapter
 };
 
 // cos and sin [positions, E/2] of one frequency tensor.
@@ -47,10 +50,12 @@ struct ProgramMemory {
   std::byte* arena = nullptr;
   std::span<const RopeTable> rope_tables;
   int context_tokens = 0;
+  int prefix_tokens = 0;  // position 0 is turned by the angles of this one
+  AdapterPlanner* adapters = nullptr;
 };
 
 // Every id was checked when the HEF was opened (format/program_check.h); what the file may hold but this device cannot
-// do (prefix constants) is kNotSupported.
+// do is kNotSupported.
 Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory);
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);

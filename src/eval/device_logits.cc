@@ -20,6 +20,14 @@ void show_step(Device& device, int first, int count, const PositionSink& sink) {
   }
 }
 
+// How many of the ids the HEF knows as its prefix. They are not fed again, nor has it logits behind them; where nothing
+// else follows they are text like any other.
+size_t prefix_length(const DeviceInfo& info, std::span<const int32_t> ids) {
+  const std::vector<int32_t>& prefix = info.prefix;
+  const bool begins = ids.size() > prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
+  return begins ? prefix.size() : 0;
+}
+
 Result<void> play(Device& device, int context, std::span<const int32_t> ids, const PositionSink& sink) {
   const int tokens = static_cast<int>(ids.size());
   TRY(device.reserve(context, tokens));
@@ -38,8 +46,8 @@ Result<void> play(Device& device, int context, std::span<const int32_t> ids, con
 
 }  // namespace
 
-LogitSource device_logits(std::shared_ptr<Device> device) {
-  return [device = std::move(device)](std::span<const int32_t> ids, const PositionSink& sink) -> Result<void> {
+LogitSource device_logits(std::shared_ptr<Device> device, int adapter) {
+  return [device = std::move(device), adapter](std::span<const int32_t> ids, const PositionSink& sink) -> Result<void> {
     const DeviceInfo& info = device->info();
     if (ids.size() > static_cast<size_t>(info.context_tokens)) {
       return invalid("got {} tokens, want at most {}", ids.size(), info.context_tokens);
@@ -48,7 +56,12 @@ LogitSource device_logits(std::shared_ptr<Device> device) {
       if (id < 0 || id >= info.vocabulary) return invalid("got token id {}, want [0, {})", id, info.vocabulary);
     }
     TRY_ASSIGN(const int context, device->create_context());
-    const Result<void> played = play(*device, context, ids, sink);
+    device->set_adapter(context, adapter);
+    const size_t prefix = prefix_length(info, ids);
+    const Result<void> played =
+        play(*device, context, ids.subspan(prefix), [&](int64_t position, std::span<const float> logits) {
+          sink(position + static_cast<int64_t>(prefix), logits);
+        });
     device->destroy_context(context);
     return played;
   };

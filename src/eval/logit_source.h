@@ -10,7 +10,8 @@
 
 namespace hotaru {
 
-// Sees the logits [V] after position 0, 1, ... of one sequence, in order.
+// Sees the logits [V] after position 0, 1, ... of one sequence, in order; later ones only from a HEF whose prefix the
+// sequence begins with.
 using PositionSink = std::function<void(int64_t position, std::span<const float> logits)>;
 // Plays one fresh sequence.
 using LogitSource = std::function<Result<void>(std::span<const int32_t> ids, const PositionSink& sink)>;

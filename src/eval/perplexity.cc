@@ -10,19 +10,22 @@ namespace hotaru {
 Result<PerplexityReport> measure_perplexity(const LogitSource& source, const Segments& segments,
                                             const std::function<void()>& on_segment) {
   double nll = 0;
+  int64_t scored = 0;
   for (int64_t i = 0; i < segments.count(); i++) {
     const std::vector<int32_t> ids = segments.ids(i);
     double segment_nll = 0;
     TRY(source(ids, [&](int64_t position, std::span<const float> logits) {
       const auto next = static_cast<size_t>(position) + 1;
-      if (next < ids.size()) segment_nll -= log_probability(logits, ids[next]);
+      if (next >= ids.size()) return;
+      segment_nll -= log_probability(logits, ids[next]);
+      scored++;
     }));
     if (!std::isfinite(segment_nll)) return invalid("segment {}: got logits that are not finite numbers", i);
     nll += segment_nll;
     on_segment();
   }
   PerplexityReport report;
-  report.tokens_scored = segments.predictions();
+  report.tokens_scored = scored;
   report.mean_nll = nll / static_cast<double>(report.tokens_scored);
   report.perplexity = std::exp(report.mean_nll);
   return report;

@@ -152,5 +152,28 @@ TEST(DeviceLogits, ShowsEveryPositionAndGivesTheContextBack) {
   EXPECT_EQ(device->contexts(), 0);
 }
 
+// The prefix is in the HEF: it is not fed again, and the rest is scored as after the prefix.
+TEST(DeviceLogits, ALeadingPrefixIsNotFedTwice) {
+  const auto device = std::make_shared<FakeDevice>();
+  device->set_prefix({7, 8});
+  std::vector<int64_t> positions;
+  const PositionSink sink = [&positions](int64_t position, std::span<const float>) { positions.push_back(position); };
+  ASSERT_TRUE(device_logits(device)(std::vector<int32_t>{7, 8, 1, 2, 3}, sink).ok());
+  EXPECT_EQ(device->stepped_tokens(), 3);
+  EXPECT_EQ(positions, (std::vector<int64_t>{2, 3, 4}));
+  positions.clear();
+  ASSERT_TRUE(device_logits(device)(std::vector<int32_t>{7, 1}, sink).ok());
+  ASSERT_TRUE(device_logits(device)(std::vector<int32_t>{7, 8}, sink).ok());
+  EXPECT_EQ(device->stepped_tokens(), 7);
+  EXPECT_EQ(positions, (std::vector<int64_t>{0, 1, 0, 1}));
+
+  const std::vector<int32_t> ids = counting(8);
+  const auto segments = Segments::cut(ids, {.segment_tokens = 6, .bos_id = 7});
+  device->set_prefix({7});
+  const auto report = measure_perplexity(device_logits(device), *segments, kNoProgress);
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->tokens_scored, 4);
+}
+
 }  // namespace
 }  // namespace hotaru

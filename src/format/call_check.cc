@@ -204,6 +204,26 @@ Result<void> check_value_zero_points(const ProgramScope& scope, const fb::Tensor
   return {};
 }
 
+// Constants for every prefix token of the plan, small enough for their 32-bit sums.
+Result<void> check_prefix(const ProgramScope& scope, const fb::AttentionCall& call) {
+  constexpr uint64_t kMaxPrefixHeadWidth = 512;  // kernels/attention/attention.h
+  const fb::ModelShape& shape = *scope.meta->shape();
+  const uint64_t tokens = scope.meta->kv()->position_offset();
+  if (tokens == 0) {
+    if (call.prefix_key() == -1 && call.prefix_value() == -1) return {};
+    return invalid("prefix_key: got constants, but the KV plan has no prefix tokens");
+  }
+  const uint64_t count = tokens * shape.kv_heads() * shape.head_width();
+  if (shape.head_width() > kMaxPrefixHeadWidth) {
+    return invalid("prefix_key: got heads of {}, want at most {}", shape.head_width(), kMaxPrefixHeadWidth);
+  }
+  TRY(find_vector(scope, "prefix_key", call.prefix_key(), fb::Layout::I16, count));
+  TRY(find_vector(scope, "prefix_value", call.prefix_value(), fb::Layout::I16, count));
+  TRY(find_vector(scope, "prefix_score_scale", call.prefix_score_scale(), fb::Layout::F32, shape.query_heads()));
+  TRY(find_vector(scope, "prefix_value_scale", call.prefix_value_scale(), fb::Layout::F32, shape.kv_heads()));
+  return {};
+}
+
 Result<void> check(const ProgramScope& scope, const fb::AttentionCall& call) {
   TRY(check_heads(scope));
   const fb::ModelShape& shape = *scope.meta->shape();
@@ -215,10 +235,8 @@ Result<void> check(const ProgramScope& scope, const fb::AttentionCall& call) {
   TRY_ASSIGN(const fb::Tensor* zero_points,
              find_vector(scope, "value_zero_point", call.value_zero_point(), fb::Layout::I32, shape.kv_heads()));
   TRY(check_value_zero_points(scope, *zero_points));
-  for (const int id : {call.prefix_key(), call.prefix_value(), call.prefix_key_scale(), call.prefix_value_scale(),
-                       call.key_constants()}) {
-    if (id != -1) TRY(find_tensor(scope, "constants", id));
-  }
+  TRY(check_prefix(scope, call));
+  if (call.key_constants() != -1) return not_supported("key_constants: reserved for a later version");
   TRY(check_finite("output_inverse_scale", call.output_inverse_scale()));
   TRY(check_finite("output_zero_point", call.output_zero_point()));
   TRY_ASSIGN(const uint64_t bytes, code_bytes("output_bits", call.output_bits()));

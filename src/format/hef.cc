@@ -1,6 +1,7 @@
 #include "format/hef.h"
 
 #include "base/check.h"
+#include "format/adapter_check.h"
 #include "format/meta_check.h"
 #include "format/program_check.h"
 
@@ -24,6 +25,21 @@ Result<void> check_kv(const fb::Hef& meta) {
   }
   if (uint64_t{kv.pages()} * kPlannedPageTokens < kv.context_tokens() || kv.pages() > kMaxExtent) {
     return invalid("KV plan: got {} pages for {} tokens", kv.pages(), kv.context_tokens());
+  }
+  return {};
+}
+
+Result<void> check_prefix(const fb::Hef& meta) {
+  constexpr uint32_t kMaxPrefixTokens = 16;  // kernels/attention/attention.h
+  const uint32_t tokens = meta.prefix() == nullptr ? 0 : meta.prefix()->size();
+  if (tokens != meta.kv()->position_offset() || tokens > kMaxPrefixTokens) {
+    return invalid("got {} prefix tokens for a position offset of {}, want as many, at most {}", tokens,
+                   meta.kv()->position_offset(), kMaxPrefixTokens);
+  }
+  for (uint32_t i = 0; i < tokens; i++) {
+    const int64_t id = meta.prefix()->Get(i);
+    if (id >= 0 && id < int64_t{meta.shape()->vocabulary()}) continue;
+    return invalid("prefix: got the token id {}, want 0 to {}", id, meta.shape()->vocabulary() - 1);
   }
   return {};
 }
@@ -63,9 +79,11 @@ Result<HefFile> HefFile::check(Container container, const HefOptions& options) {
   TRY(check_generation(meta.generation(), meta.shape()->vocabulary()));
   TRY(check_tensors(meta.tensors(), *weights));
   TRY(check_kv(meta));
+  TRY(check_prefix(meta));
   TRY(check_memory(meta, weights->size()));
   TRY(check_adapters(meta.adapters(), container));
   TRY(check_programs(meta, *weights));
+  TRY(check_adapter_sites(meta));
   if (options.verify_checksums) TRY(check_multipliers(meta, *weights, options.pool));
   file.container_ = std::move(container);
   return file;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "format/features.h"
 
@@ -16,7 +17,7 @@ constexpr uint64_t kMaxHeads = 4096;
 constexpr size_t kMaxDimensions = 4;
 
 // Names that a file may require. Every addition that changes what a file means goes here, with its reader.
-constexpr std::array kKnownFeatures = {kFeatureWideInputs};
+constexpr std::array kKnownFeatures = {kFeatureWideInputs, kFeaturePrefix};
 
 std::optional<uint64_t> element_bytes(fb::Layout layout) {
   switch (layout) {
@@ -103,8 +104,10 @@ Result<void> check_site(const fb::AdapterSite& site, std::span<const std::byte> 
   if (rank == 0 || rank > kMaxExtent || count == 0 || uint64_t{site.output_begin()} + count > kMaxExtent) {
     return invalid("got rank {}, outputs from {}, {} of them", rank, site.output_begin(), count);
   }
-  if (!std::isfinite(site.hidden_inverse_scale()) || !std::isfinite(site.hidden_zero_point())) {
-    return invalid("its static range is not finite");
+  if (!std::isfinite(site.hidden_inverse_scale()) ||
+      !(site.hidden_zero_point() >= 0 && site.hidden_zero_point() <= 255)) {
+    return invalid("its static range has the inverse scale {} and the zero point {}", site.hidden_inverse_scale(),
+                   site.hidden_zero_point());
   }
   const bool has_inputs =
       site.down() != nullptr && site.down()->shape() != nullptr && site.down()->shape()->size() == 2;
@@ -113,7 +116,9 @@ Result<void> check_site(const fb::AdapterSite& site, std::span<const std::byte> 
   TRY(check_site_tensor(site.down(), fb::Layout::PackedInt8, {rank, inputs}, section));
   TRY(check_site_tensor(site.down_scale(), fb::Layout::F32, {rank}, section));
   TRY(check_site_tensor(site.up(), fb::Layout::PackedInt8, {count, padded_rank}, section));
-  return check_site_tensor(site.up_scale(), fb::Layout::F32, {count}, section);
+  TRY(check_site_tensor(site.up_scale(), fb::Layout::F32, {count}, section));
+  if (site.bias() == nullptr) return {};
+  return check_site_tensor(site.bias(), fb::Layout::F32, {count}, section);
 }
 
 Result<void> check_extent(std::string_view field, uint64_t value, uint64_t high) {
@@ -194,7 +199,10 @@ Result<void> check_tensors(const Tensors* tensors, std::span<const std::byte> se
 Result<void> check_adapters(const flatbuffers::Vector<flatbuffers::Offset<fb::Adapter>>* adapters,
                             const Container& container) {
   if (adapters == nullptr) return {};
+  std::set<std::string_view> names;
   for (const fb::Adapter* adapter : *adapters) {
+    const std::string_view name = text_of(adapter->name());
+    if (name.empty() || !names.insert(name).second) return invalid("adapter '{}': no name, or one used twice", name);
     const std::string place = fmt::format("adapter '{}'", text_of(adapter->name()));
     const auto section = container.section(SectionType::kAdapter, adapter->section());
     if (!section) return invalid("{}: its section {} is missing", place, adapter->section());

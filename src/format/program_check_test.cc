@@ -64,6 +64,37 @@ TEST(ProgramCheck, LinearTensorsFitTheirWeight) {
   EXPECT_THAT(refusal<Call>("qkv", [](auto& c) { c.input_scale = INFINITY; }), HasSubstr("input_scale"));
 }
 
+TEST(ProgramCheck, PrefixTokensHaveTheirConstants) {
+  using Call = fb::AttentionCallT;
+  EXPECT_THAT(refusal<Call>("attention", [](auto& c) { c.prefix_key = 0; }), HasSubstr("no prefix tokens"));
+  EXPECT_THAT(refusal<Call>("attention", [](auto& c) { c.key_constants = 0; }), HasSubstr("reserved"));
+  const auto add = [](SampleHef& s, std::vector<int32_t> ids, uint32_t offset) {
+    s.meta.prefix = std::move(ids);
+    s.meta.kv->position_offset = offset;
+  };
+  EXPECT_THAT(program_refusal([&](SampleHef& s) { add(s, {1}, 2); }), HasSubstr("got 1 prefix tokens"));
+  EXPECT_THAT(program_refusal([&](SampleHef& s) { add(s, std::vector<int32_t>(17), 17); }), HasSubstr("at most 16"));
+  EXPECT_THAT(program_refusal([&](SampleHef& s) { add(s, {40}, 1); }), HasSubstr("token id 40"));
+  EXPECT_THAT(program_refusal([&](SampleHef& s) { add(s, {3}, 1); }), HasSubstr("prefix_key: got tensor -1"));
+  EXPECT_EQ(program_refusal([&](SampleHef& s) {
+              add(s, {3}, 1);
+              const int constants = s.add("constants", fb::Layout::I16, {1, 1, 16}, 32);
+              const int scale = s.add("scale", fb::Layout::F32, {2}, 8);
+              const int value_scale = s.add("value_scale", fb::Layout::F32, {1}, 4);
+              for (const auto& program : s.meta.programs) {
+                for (const auto& call : program->calls) {
+                  fb::AttentionCallT* attention = call->operation.AsAttentionCall();
+                  if (attention == nullptr) continue;
+                  attention->prefix_key = attention->prefix_value = constants;
+                  attention->prefix_score_scale = scale;
+                  attention->prefix_value_scale = value_scale;
+                }
+              }
+              s.plan();
+            }),
+            "accepted");
+}
+
 TEST(ProgramCheck, SumsCannotOverflow) {
   EXPECT_THAT(program_refusal([](SampleHef& s) {
                 const int32_t huge = INT32_MIN;
@@ -88,8 +119,6 @@ TEST(ProgramCheck, RopeAndAttentionStayInsideTheirPage) {
   EXPECT_THAT(refusal<Rope>("rope", [](auto& c) { c.qkv_buffer = c.query_buffer; }), HasSubstr("want 256"));
   EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.value_zero_point = c.value_scale; }),
               HasSubstr("want I32"));
-  EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.prefix_key = 1000; }),
-              HasSubstr("constants: got tensor 1000"));
   EXPECT_THAT(refusal<Attention>("attention", [](auto& c) { c.output_bits = 4; }), HasSubstr("output_bits"));
 }
 

@@ -7,9 +7,11 @@
 
 namespace hotaru {
 
-Result<Context> Context::create(Device& device) {
+Result<Context> Context::create(Device& device, int adapter) {
   TRY_ASSIGN(const int handle, device.create_context());
-  return Context(device, handle);
+  Context context(device, handle);
+  context.set_adapter(adapter);
+  return context;
 }
 
 Context::Context(Device& device, int handle) : device_(&device), handle_(handle) {
@@ -20,6 +22,7 @@ Context::Context(Device& device, int handle) : device_(&device), handle_(handle)
 Context::Context(Context&& other) noexcept
     : device_(other.device_),
       handle_(std::exchange(other.handle_, -1)),
+      adapter_(other.adapter_),
       ids_(std::move(other.ids_)),
       stored_tokens_(std::exchange(other.stored_tokens_, 0)),
       rows_(std::move(other.rows_)) {}
@@ -27,6 +30,7 @@ Context::Context(Context&& other) noexcept
 Context& Context::operator=(Context&& other) noexcept {
   std::swap(device_, other.device_);
   std::swap(handle_, other.handle_);
+  std::swap(adapter_, other.adapter_);
   std::swap(ids_, other.ids_);
   std::swap(stored_tokens_, other.stored_tokens_);
   std::swap(rows_, other.rows_);
@@ -45,6 +49,14 @@ void Context::replace(std::span<const int32_t> ids) {
   stored_tokens_ = static_cast<int>(shared);
   device_->truncate(handle_, stored_tokens_);
   ids_.assign(ids.begin(), ids.end());
+}
+
+void Context::set_adapter(int adapter) {
+  if (adapter == adapter_) return;
+  stored_tokens_ = 0;
+  device_->truncate(handle_, 0);
+  device_->set_adapter(handle_, adapter);
+  adapter_ = adapter;
 }
 
 Result<int> Context::store_chunk(int chunk) {

@@ -15,7 +15,7 @@ namespace hotaru {
 class Context {
  public:
   // The device must outlive the context.
-  static Result<Context> create(Device& device);
+  static Result<Context> create(Device& device, int adapter = kNoAdapter);
   Context(Context&& other) noexcept;
   Context& operator=(Context&& other) noexcept;
   ~Context();
@@ -31,6 +31,10 @@ class Context {
   // These ids are now the whole context. The keys and values of the prefix that it shares with the old one stay.
   void replace(std::span<const int32_t> ids);
   void clear() { replace({}); }
+  // The adapter (or kNoAdapter) of everything from now on. Another one than before sees all ids anew: they become
+  // pending.
+  void set_adapter(int adapter);
+  [[nodiscard]] int adapter() const { return adapter_; }
 
   // Stores the pending tokens, `chunk` at a time (the result does not depend on it), and computes the logits after the
   // last id when `want_logits`. Stops between two chunks when *abort becomes true: false. Errors: kNoMemory when the
@@ -45,6 +49,7 @@ class Context {
 
   Device* device_;
   int handle_;  // the device's; -1 when moved from
+  int adapter_ = kNoAdapter;
   std::vector<int32_t> ids_;
   int stored_tokens_ = 0;
   std::vector<StepRow> rows_;  // of one step, kept to allocate nothing per token

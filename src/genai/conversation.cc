@@ -2,8 +2,8 @@
 
 namespace hotaru {
 
-Result<Conversation> Conversation::create(const LanguageModel& model) {
-  TRY_ASSIGN(Context context, Context::create(model.device()));
+Result<Conversation> Conversation::create(const LanguageModel& model, int adapter) {
+  TRY_ASSIGN(Context context, Context::create(model.device(), adapter));
   return Conversation(model, std::move(context));
 }
 
@@ -15,7 +15,7 @@ Result<Reply> Conversation::send(std::string_view user_text, const GenerationOpt
   messages.push_back({"user", std::string(user_text)});
   TRY_ASSIGN(const std::vector<int32_t> ids, model_->encode_chat(messages));
   TRY_ASSIGN(std::optional<ReplyText> text, model_->reply_text(stop, false));
-  context_.replace(ids);
+  context_.replace(model_->after_prefix(ids));
   TRY_ASSIGN(Reply reply, generate(context_, options, text ? &*text : nullptr, on_text));
   turns_.push_back(std::move(messages.back()));
   turns_.push_back({"assistant", reply.text});

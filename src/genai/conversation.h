@@ -13,7 +13,7 @@ namespace hotaru {
 class Conversation {
  public:
   // The model must outlive the conversation.
-  static Result<Conversation> create(const LanguageModel& model);
+  static Result<Conversation> create(const LanguageModel& model, int adapter = kNoAdapter);
 
   // The system message of the turns to come; empty: none.
   void set_system(std::string text) { system_ = std::move(text); }
@@ -22,6 +22,9 @@ class Conversation {
   // One turn. The reply, even a cut one, becomes part of the chat; after an error the chat is as before.
   Result<Reply> send(std::string_view user_text, const GenerationOptions& options, const std::vector<std::string>& stop,
                      const OnText& on_text);
+
+  // The turns to come are written with this adapter (or none: kNoAdapter); it reads the earlier ones anew.
+  void set_adapter(int adapter) { context_.set_adapter(adapter); }
 
   // Forgets all turns; the system message stays.
   void clear();

@@ -45,6 +45,18 @@ Reply fresh_reply(const LanguageModel& model, const std::vector<Message>& messag
   return *generate(context, options, &*text, nullptr);
 }
 
+TEST(Conversation, PrefixTokensAreNotFed) {
+  const LanguageModel model = *LanguageModel::from_parts(demo_parts());
+  const std::vector<int32_t> ids = *model.encode_chat(std::vector<Message>{{"user", "Hello."}});
+  fake(model).set_prefix({ids[0]});
+  Conversation chat = *Conversation::create(model);
+  const Reply reply = *chat.send("Hello.", options_of(1), {}, nullptr);
+  EXPECT_EQ(reply.prefilled_tokens, static_cast<int>(ids.size()) - 1);
+  EXPECT_EQ(chat.context().ids()[0], ids[1]);
+  EXPECT_EQ(model.after_prefix(std::vector<int32_t>{ids[1], ids[0]}).size(), 2U);  // begins otherwise
+  EXPECT_EQ(model.after_prefix(std::vector<int32_t>{ids[0]}).size(), 1U);          // of nothing else
+}
+
 TEST(Conversation, EveryTurnIsWhatAFreshContextWouldSay) {
   const LanguageModel model = *LanguageModel::from_parts(demo_parts());
   Conversation chat = *Conversation::create(model);

@@ -31,6 +31,7 @@ class FakeDevice : public Device {
 
   void set_favourite(Favourite favourite) { favourite_ = std::move(favourite); }
   void set_free_pages(int pages) { free_pages_ = pages; }
+  void set_prefix(std::vector<int32_t> ids) { info_.prefix = std::move(ids); }
   void set_on_step(std::function<void()> on_step) { on_step_ = std::move(on_step); }
   [[nodiscard]] int stepped_tokens() const { return stepped_tokens_; }
   [[nodiscard]] int contexts() const { return static_cast<int>(contexts_.size()); }
@@ -45,6 +46,10 @@ class FakeDevice : public Device {
   void destroy_context(int context) override {
     truncate(context, 0);
     contexts_.erase(context);
+  }
+  void set_adapter(int context, int adapter) override {
+    CHECK(adapter >= kNoAdapter && adapter < static_cast<int>(info_.adapters.size()));
+    contexts_.at(context).adapter = adapter;
   }
   Result<void> reserve(int context, int tokens) override {
     State& state = contexts_.at(context);
@@ -93,6 +98,7 @@ class FakeDevice : public Device {
   struct State {
     std::vector<int32_t> ids;
     int pages = 0;
+    int adapter = kNoAdapter;
   };
 
   [[nodiscard]] std::vector<float> logits_after(const std::vector<int32_t>& ids) const {

@@ -1,5 +1,6 @@
 #include "genai/language_model.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -112,6 +113,14 @@ Result<std::vector<int32_t>> LanguageModel::encode_chat(std::span<const Message>
   Result<std::string> text = parts_.chat_template->render(request);
   if (!text) return at("chat template", std::move(text).error());
   return encode(*text, false);
+}
+
+std::span<const int32_t> LanguageModel::after_prefix(std::span<const int32_t> prompt_ids) const {
+  const std::vector<int32_t>& prefix = device().info().prefix;
+  if (prompt_ids.size() <= prefix.size() || !std::equal(prefix.begin(), prefix.end(), prompt_ids.begin())) {
+    return prompt_ids;
+  }
+  return prompt_ids.subspan(prefix.size());
 }
 
 Result<std::optional<ReplyText>> LanguageModel::reply_text(const std::vector<std::string>& stop, bool continues) const {

@@ -47,6 +47,9 @@ class LanguageModel {
   [[nodiscard]] Result<std::vector<int32_t>> encode_text(std::string_view text) const;
   // The messages through the chat template, ready for the assistant's reply.
   [[nodiscard]] Result<std::vector<int32_t>> encode_chat(std::span<const Message> messages) const;
+  // What of a prompt the device takes: not the prefix tokens that it begins with, since every context stands behind
+  // them already. A prompt of nothing else stays.
+  [[nodiscard]] std::span<const int32_t> after_prefix(std::span<const int32_t> prompt_ids) const;
   // Ids given as such: refuses those that are not in the vocabulary.
   [[nodiscard]] Result<void> check_ids(std::span<const int32_t> ids) const;
 

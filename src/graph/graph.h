@@ -84,9 +84,10 @@ struct Node {
   int head_width = 0;
   ParameterId frequency = kNone;
   float attention_factor = 1;
-  ParameterId key_shift = kNone;     // attention: subtracted from every key, [1, G*E] (QUANTISATION 3)
-  ParameterId key_bias = kNone;      // attention: kept out of the cached keys and added, rotated to each key's position
-  ParameterId prefix_key = kNone;    // attention: constants of the prefix tokens [P, G*E], rotated and shifted as keys
+  ParameterId key_shift = kNone;  // attention: subtracted from every key, [1, G*E] (QUANTISATION 3)
+  ParameterId key_bias = kNone;   // attention: kept out of the cached keys and added, rotated to each key's position
+  // attention: the prefix tokens' keys [P, G*E] as queries meet them: rotated to 0 .. P-1, with key_bias, not shifted
+  ParameterId prefix_key = kNone;
   ParameterId prefix_value = kNone;  // attention: [P, G*E]
   ParameterId input_shift = kNone;   // linear: a constant [1, K] once part of its input, now part of its bias
 };

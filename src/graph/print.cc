@@ -112,6 +112,7 @@ std::string print(const Graph& graph) {
   text += "passes:";
   for (const std::string& pass : graph.passes) text += " " + pass;
   text += graph.passes.empty() ? " none\n" : "\n";
+  if (!graph.prefix.empty()) text += fmt::format("prefix: {}\n", fmt::join(graph.prefix, " "));
   for (const Node& node : graph.nodes) text += node_text(graph, node);
   return text;
 }

@@ -2,6 +2,7 @@
 // makes ids, widths and shapes safe to use.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr int64_t kMaxExtent = int64_t{1} << 31;  // of one axis: products of two stay far inside int64
 constexpr int kMaxHeads = 1 << 16;
+constexpr size_t kMaxPrefix = 16;
 
 class Verifier {
  public:
@@ -20,6 +22,7 @@ class Verifier {
   Result<void> run() {
     for (const Value& value : graph_.values) TRY(check_value(value));
     for (const Parameter& parameter : graph_.parameters) TRY(check_parameter(parameter));
+    TRY(check_prefix());
     int layer = -1;
     for (const Node& node : graph_.nodes) {
       if (auto checked = check_node(node, layer); !checked) return at(place_of(node), std::move(checked).error());
@@ -31,6 +34,17 @@ class Verifier {
 
  private:
   static std::string place_of(const Node& node) { return fmt::format("graph node '{}'", node.name); }
+
+  Result<void> check_prefix() const {
+    if (graph_.prefix.size() > kMaxPrefix) {
+      return invalid("graph: got {} prefix tokens, want at most {}", graph_.prefix.size(), kMaxPrefix);
+    }
+    for (const int32_t id : graph_.prefix) {
+      if (id >= 0 && id < graph_.shape.vocabulary) continue;
+      return invalid("graph: got prefix token {}, want [0, {})", id, graph_.shape.vocabulary);
+    }
+    return {};
+  }
 
   static Result<void> check_value(const Value& value) {
     if (value.width < 1 || value.width > kMaxExtent) {
@@ -147,6 +161,13 @@ class Verifier {
     const auto prefix = static_cast<int64_t>(graph_.prefix.size());
     TRY(want_optional("key_shift", node.key_shift, {1, key_width}));
     TRY(want_optional("key_bias", node.key_bias, {1, key_width}));
+    const auto maker = std::ranges::find(graph_.nodes, node.inputs[1], &Node::output);
+    if (node.key_bias != kNone && (maker == graph_.nodes.end() || maker->kind != NodeKind::kRope)) {
+      return invalid("it has a key_bias, but its keys come from no rope");
+    }
+    if ((node.prefix_key == kNone) != (node.prefix_value == kNone)) {
+      return invalid("it has the prefix tokens' keys or their values, want both or none");
+    }
     TRY(want_optional("prefix_key", node.prefix_key, {prefix, key_width}));
     return want_optional("prefix_value", node.prefix_value, {prefix, key_width});
   }

@@ -14,7 +14,7 @@ struct Balance {
 };
 
 // s[c] = large[c]^a / small[c]^b with the cheapest exponents of a grid, (0, 0) among them. A channel where either is
-// zero keeps its scale.
+// zero keeps its scale; where the best would not halve the cost, all do.
 Balance balance(std::span<const double> large, std::span<const double> small,
                 const std::function<double(std::span<const double> scales)>& cost);
 

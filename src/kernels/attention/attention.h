@@ -7,8 +7,20 @@
 //   p[s]   = round_half_even(255 * 2^(float(a[s] - m) * score_scale[h]))     u8; probability.h
 //   sum    = sum_s p[s]                                    int32
 //   o[e]   = sum_s p[s] * v[s, g, e]  -  value_zero_point[g] * sum       int32; v s8 = code - 128, zero point likewise
-//   out[t, h, e] = requantise_u8(float(o[e]) * (value_scale[g] / float(sum)), output_inverse_scale, output_zero_point),
-//                  or requantise_u16 in two planes (code_planes.h)
+//   y      = float(o[e]) * (value_scale[g] / float(sum))
+//   out[t, h, e] = requantise_u8(y, output_inverse_scale, output_zero_point), or requantise_u16 in two planes
+//
+// Prefix tokens stand before every context: constants, P of them, that each row sees. Their weights may be far larger
+// than any cached key's (attention sinks), so they have no part in m and are floats, on the scale of the codes p:
+//
+//   b[i]   = sum_e q[t, h, e] * prefix.key[i, g, e]        int32; keys s16, moved by the cached keys' zero point
+//   w[i]   = 255 * exp2_polynomial(min(float(b[i]) * prefix.score_scale[h] - float(m) * score_scale[h], 24))
+//   total  = float(sum) + w[0] + w[1] + ...                one after the other; float(sum) where P is 0
+//   y      = float(o[e]) * (value_scale[g] / total)
+//   y      = fma(float(prefix.value[i, g, e]), w[i] * prefix.value_scale[g] / total, y)     i = 0, 1, ...
+//
+// and y is what is requantised. prefix.key holds (key + key scale * key zero point) / prefix key scale: what
+// float(m) * score_scale leaves out, it then has too.
 //
 // score_scale[h] = query scale * key scale * log2(e) / sqrt(E). |a| <= E * 127 * 255 and |o| <= S * 255 * 255 must fit
 // int32: S <= 32768 (checked when a program is loaded). Work is split over (row, kv head) units; a unit serves all H /
@@ -23,6 +35,14 @@
 #include "kernels/packed.h"
 
 namespace hotaru {
+
+struct AttentionPrefix {
+  int tokens = 0;                      // P <= kMaxPrefixTokens
+  const int16_t* key = nullptr;        // [P, G, E]; E <= kMaxPrefixHeadWidth
+  const int16_t* value = nullptr;      // [P, G, E]
+  const float* score_scale = nullptr;  // [H] query scale * prefix key scale * log2(e) / sqrt(E)
+  const float* value_scale = nullptr;  // [G]
+};
 
 struct AttentionArgs {
   int tokens = 0;                            // T
@@ -40,13 +60,16 @@ struct AttentionArgs {
   const int32_t* value_zero_point = nullptr;  // [G] in [-128, 127]
   float output_inverse_scale = 0;
   float output_zero_point = 0;
-  CodePlanes output;               // [T, H * E]
+  CodePlanes output;  // [T, H * E]
+  AttentionPrefix prefix;
   std::byte* workspace = nullptr;  // this thread's, 64-byte aligned, attention_workspace_bytes
 };
 
 using AttentionKernel = void (*)(const AttentionArgs& args, Slice slice);
 
 inline constexpr int kMaxAttentionContext = 32768;
+inline constexpr int kMaxPrefixTokens = 16;
+inline constexpr int kMaxPrefixHeadWidth = 512;  // 512 * 127 * 32768 < 2^31
 
 // Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, sums and queries of those rows,
 // and some padding: block_scratch in query_block.h.

@@ -27,6 +27,7 @@ struct AttentionShape {
   int unwritten = 0xA5;  // the byte of a last page's slots beyond its last key; -1: random bytes
   float sharpness = 30;  // about how many codes of score make a factor e
   bool wide_output = false;
+  int prefix_tokens = 0;
   [[nodiscard]] int tokens() const {
     return std::accumulate(contexts.begin(), contexts.end(), 0, [](int sum, const Context& c) { return sum + c.rows; });
   }
@@ -55,6 +56,7 @@ class AttentionProblem {
     }
     add_pages();
     add_rows();
+    add_prefix();
   }
 
   [[nodiscard]] AttentionArgs args(uint8_t* output, std::byte* workspace) const {
@@ -74,6 +76,7 @@ class AttentionProblem {
             .output_inverse_scale = shape_.wide_output ? 5140.0F : 20.0F,
             .output_zero_point = shape_.wide_output ? 33667.0F : 131.0F,
             .output = {output, shape_.wide_output ? output + elements() : nullptr},
+            .prefix = prefix(),
             .workspace = workspace};
   }
   [[nodiscard]] const AttentionShape& shape() const { return shape_; }
@@ -95,6 +98,11 @@ class AttentionProblem {
       position_[i] = position[order[i]];
       row_pages_[i] = pages[order[i]];
     }
+  }
+
+  [[nodiscard]] AttentionPrefix prefix() const {
+    return {shape_.prefix_tokens, prefix_key_.data(), prefix_value_.data(), prefix_score_scale_.data(),
+            prefix_value_scale_.data()};
   }
 
  private:
@@ -162,12 +170,28 @@ class AttentionProblem {
     }
   }
 
+  // Prefix keys of the same size as the others, if a scale is 1/128; or scores far above them.
+  void add_prefix() {
+    const auto elements = static_cast<size_t>(shape_.prefix_tokens * shape_.kv_heads * shape_.head_width);
+    prefix_key_ = AlignedArray<int16_t>(elements);
+    prefix_value_ = AlignedArray<int16_t>(elements);
+    prefix_score_scale_ = AlignedArray<float>(score_scale_.size());
+    prefix_value_scale_ = AlignedArray<float>(value_scale_.size());
+    std::generate_n(prefix_key_.data(), elements, [&] { return static_cast<int16_t>(code(-32767, 32767)); });
+    std::generate_n(prefix_value_.data(), elements, [&] { return static_cast<int16_t>(code(-32767, 32767)); });
+    const float size = shape_.prefix_tokens % 2 == 0 ? 128.0F : 8.0F;
+    for (size_t h = 0; h < score_scale_.size(); h++) prefix_score_scale_.data()[h] = score_scale_.data()[h] / size;
+    for (size_t g = 0; g < value_scale_.size(); g++) prefix_value_scale_.data()[g] = value_scale_.data()[g] / 256.0F;
+  }
+
   AttentionShape shape_;
   std::mt19937_64 random_;
   std::mt19937_64 unwritten_{99};
   AlignedArray<int8_t> query_;
   AlignedArray<float> score_scale_, value_scale_;
   AlignedArray<int32_t> value_zero_point_;
+  AlignedArray<int16_t> prefix_key_{0}, prefix_value_{0};
+  AlignedArray<float> prefix_score_scale_{0}, prefix_value_scale_{0};
   std::vector<std::unique_ptr<AlignedArray<std::byte>>> storage_;
   std::vector<std::vector<std::byte*>> page_lists_;
   std::vector<int32_t> position_;

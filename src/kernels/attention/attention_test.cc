@@ -53,6 +53,7 @@ AttentionShape random_shape(std::mt19937_64& random, int index) {
   shape.unwritten = below(2) == 0 ? -1 : 255;
   shape.sharpness = static_cast<float>(1 << below(8));
   shape.wide_output = below(4) == 0;
+  shape.prefix_tokens = below(2) == 0 ? 0 : 1 + below(4);
   shape.contexts.clear();
   const int contexts = 1 + below(3);
   for (int c = 0; c < contexts; c++) {
@@ -152,9 +153,11 @@ TEST(Attention, ProbabilityIsARoundedPowerOfTwo) {
   EXPECT_EQ(probability_u8(-16'000'000, 1e30F), 0);
 }
 
-// Softmax attention of the same codes in double; `codes` are 255 exp2(a - m).
+// Softmax attention of the same codes in double; `codes` are 255 exp2(a - m), `prefix` those of the prefix tokens. All
+// scores are of keys without their zero point.
 struct ExactHead {
   std::vector<double> codes;
+  std::vector<double> prefix;
   double sum = 0;
 
   ExactHead(const AttentionArgs& args, size_t t, size_t h) {
@@ -171,13 +174,24 @@ struct ExactHead {
     const double most = *std::max_element(scores.begin(), scores.end());
     for (const double score : scores) codes.push_back(255 * std::exp2(score - most));
     sum = std::accumulate(codes.begin(), codes.end(), 0.0);
+    const double unit = static_cast<double>(args.score_scale[h]);
+    for (size_t i = 0; i < static_cast<size_t>(args.prefix.tokens); i++) {
+      double score = 0;
+      for (size_t e = 0; e < 64; e++) {
+        const double key = args.prefix.key[(i * 2 + h / 2) * 64 + e] * static_cast<double>(args.prefix.score_scale[h]);
+        score += args.query[(t * 4 + h) * 64 + e] * (key - 119.0 * unit);
+      }
+      prefix.push_back(255 * std::exp2(std::min(score - most, 24.0)));
+      sum += prefix.back();
+    }
   }
 };
 
 // What is left between ref and softmax attention is the rounding of probabilities (half a code each, and a little for
 // the cubic) and of the output (half a code).
-TEST(Attention, RefIsSoftmaxAttention) {
-  const AttentionShape shape{.query_heads = 4, .kv_heads = 2, .head_width = 64, .contexts = {{180, 6}}};
+void expect_softmax_attention(int prefix_tokens) {
+  AttentionShape shape{.query_heads = 4, .kv_heads = 2, .head_width = 64, .contexts = {{180, 6}}};
+  shape.prefix_tokens = prefix_tokens;
   const AttentionProblem problem(shape, 21);
   const std::vector<uint8_t> found = run_attention(problem, attention_ref, 1);
   const AttentionArgs args = problem.args(nullptr, nullptr);
@@ -192,7 +206,12 @@ TEST(Attention, RefIsSoftmaxAttention) {
           const auto value = static_cast<int8_t>(page[value_page_index(s % kPageTokens, e)]);
           values.push_back(value - args.value_zero_point[h / 2]);
         }
-        const double exact = std::inner_product(values.begin(), values.end(), head.codes.begin(), 0.0) / head.sum;
+        double exact = std::inner_product(values.begin(), values.end(), head.codes.begin(), 0.0) / head.sum;
+        const double value_unit = static_cast<double>(args.prefix.value_scale[h / 2] / args.value_scale[h / 2]);
+        for (size_t i = 0; i < head.prefix.size(); i++) {
+          const double value = args.prefix.value[(i * 2 + h / 2) * 64 + e] * value_unit;
+          exact += head.prefix[i] * value / head.sum;
+        }
         double bound = 0;
         for (const double value : values) bound += 0.53 * std::abs(value - exact) / head.sum;
         const double wanted = std::clamp(exact * scale + 131.0, 0.0, 255.0);
@@ -200,6 +219,11 @@ TEST(Attention, RefIsSoftmaxAttention) {
       }
     }
   }
+}
+
+TEST(Attention, RefIsSoftmaxAttention) { expect_softmax_attention(0); }
+TEST(Attention, RefIsSoftmaxAttentionWithAPrefix) {
+  for (const int tokens : {1, 2, 4}) expect_softmax_attention(tokens);
 }
 
 }  // namespace

@@ -131,15 +131,15 @@ void attend(const QueryBlock& block) {
   auto* queries = reinterpret_cast<int16_t*>(scratch.queries);
   widen_queries(block, queries);
   score(block, scratch, queries);
-  int32_t code_sum[kBlockRows];
+  RowCodes row_codes[kBlockRows];
   for (size_t row = 0; row < block.rows(); row++) {
     int32_t* scores = scratch.scores + row * scratch.stride;
     const float scale = block.args->score_scale[block.head(row)];
-    code_sum[row] = row_codes_256<true>(scores, block.keys_of(row), scale, scores, scratch.stride);
+    row_codes[row] = row_codes_256<true>(scores, block.keys_of(row), scale, scores, scratch.stride);
   }
   weigh(block, scratch);
   for (size_t row = 0; row < block.rows(); row++) {
-    finish_row_256(block, row, scratch.sums + row * block.width(), code_sum[row]);
+    finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);
   }
 }
 

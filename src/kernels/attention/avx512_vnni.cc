@@ -134,16 +134,16 @@ void attend(const QueryBlock& block) {
   for (size_t page = 0; page < block.pages(); page++) {
     for_row_runs(block.rows(), [&](size_t row, auto count) { score<count.kRows>({block, scratch, row}, page); });
   }
-  int32_t code_sum[kBlockRows];
+  RowCodes row_codes[kBlockRows];
   for (size_t row = 0; row < block.rows(); row++) {
     const float scale = block.args->score_scale[block.head(row)];
     uint8_t* codes = scratch.codes + row * scratch.stride;
-    code_sum[row] =
+    row_codes[row] =
         row_codes_512(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
   }
   for_row_runs(block.rows(), [&](size_t row, auto count) { weigh_all<count.kRows>({block, scratch, row}); });
   for (size_t row = 0; row < block.rows(); row++) {
-    finish_row_256(block, row, scratch.sums + row * block.width(), code_sum[row]);
+    finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);
   }
 }
 

@@ -107,16 +107,16 @@ void attend(const QueryBlock& block) {
   const BlockScratch scratch = block_scratch(block);
   copy_queries(block, scratch.queries, block.width());
   score(block, scratch);
-  int32_t code_sum[kBlockRows];
+  RowCodes row_codes[kBlockRows];
   for (size_t row = 0; row < block.rows(); row++) {
     const float scale = block.args->score_scale[block.head(row)];
     uint8_t* codes = scratch.codes + row * scratch.stride;
-    code_sum[row] =
+    row_codes[row] =
         row_codes_256<false>(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
   }
   weigh(block, scratch);
   for (size_t row = 0; row < block.rows(); row++) {
-    finish_row_256(block, row, scratch.sums + row * block.width(), code_sum[row]);
+    finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);
   }
 }
 

@@ -1,9 +1,12 @@
-// A score's distance from its row's maximum -> an unnormalised probability code. `static inline` as in numerics.h.
+// A score's distance from its row's maximum -> an unnormalised probability: a code, or a prefix token's float.
+// `static inline` as in numerics.h.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
+
+#include "tensor/numerics.h"
 
 namespace hotaru {
 
@@ -26,6 +29,12 @@ static inline uint8_t probability_u8(int32_t distance, float score_scale) {
   p = __builtin_fmaf(p, f, kProbabilityCoefficients[0]);
   const uint32_t bits = std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23);  // p * 2^n
   return static_cast<uint8_t>(std::lrintf(std::bit_cast<float>(bits)));
+}
+
+// The weight of a prefix token whose score lies `distance` (in powers of two) above the row's maximum.
+inline constexpr float kMaxPrefixDistance = 24.0F;
+static inline float prefix_weight(float distance) {
+  return 255.0F * exp2_polynomial(distance < kMaxPrefixDistance ? distance : kMaxPrefixDistance);
 }
 
 }  // namespace hotaru

@@ -38,6 +38,10 @@ struct QueryBlock {
     const size_t token = first_token + row / heads;
     return (token * static_cast<size_t>(args->query_heads) + head(row)) * width();
   }
+  // This kv head's part of a prefix token's keys or values, [P, G, E].
+  [[nodiscard]] const int16_t* constants(const int16_t* of_all, size_t token) const {
+    return of_all + (token * static_cast<size_t>(args->kv_heads) + kv_head) * width();
+  }
   [[nodiscard]] const uint8_t* page_keys(size_t page) const {
     const std::byte* base = args->pages[first_token][page] + args->key_offset;
     return reinterpret_cast<const uint8_t*>(base + kv_head * page_side_bytes(width()));

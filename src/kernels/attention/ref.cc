@@ -37,12 +37,29 @@ void attend(const AttentionArgs& args, size_t t, size_t h) {
     p[s] = probability_u8(a[s] - m, args.score_scale[h]);
     sum += p[s];
   }
-  const float scale = args.value_scale[g] / static_cast<float>(sum);
+  // Prefix tokens.
+  const auto prefix_tokens = static_cast<size_t>(args.prefix.tokens);
+  const auto constants = [&](size_t i) { return (i * static_cast<size_t>(args.kv_heads) + g) * width; };
+  const float top = static_cast<float>(m) * args.score_scale[h];
+  float weight[kMaxPrefixTokens];
+  float total = static_cast<float>(sum);
+  for (size_t i = 0; i < prefix_tokens; i++) {
+    int32_t b = 0;
+    for (size_t e = 0; e < width; e++) b += q[e] * args.prefix.key[constants(i) + e];
+    weight[i] = prefix_weight(static_cast<float>(b) * args.prefix.score_scale[h] - top);
+    total = total + weight[i];
+  }
+
+  const float scale = args.value_scale[g] / total;
   for (size_t e = 0; e < width; e++) {
     int32_t o = -args.value_zero_point[g] * sum;
     for (size_t s = 0; s < keys; s++) o += p[s] * value(s, e);
-    store_code(args.output, (t * query_heads + h) * width + e, static_cast<float>(o) * scale, args.output_inverse_scale,
-               args.output_zero_point);
+    float y = static_cast<float>(o) * scale;
+    for (size_t i = 0; i < prefix_tokens; i++) {
+      const float share = weight[i] * args.prefix.value_scale[g] / total;
+      y = __builtin_fmaf(static_cast<float>(args.prefix.value[constants(i) + e]), share, y);
+    }
+    store_code(args.output, (t * query_heads + h) * width + e, y, args.output_inverse_scale, args.output_zero_point);
   }
 }
 

@@ -77,11 +77,18 @@ inline void store_codes(void* at, size_t s, __m256i low, __m256i high) {
   }
 }
 
-// One row: codes of its keys, zeros up to the end of the row's stride. Returns their sum. With kWide the codes may take
-// the place of the scores: they are narrower and each is written after its score was read.
+// What a row's keys came to.
+struct RowCodes {
+  int32_t sum;  // of their codes
+  float top;    // their largest score, in powers of two
+};
+
+// One row: codes of its keys, zeros up to the end of the row's stride. With kWide the codes may take the place of the
+// scores: they are narrower and each is written after its score was read.
 template <bool kWide>
-inline int32_t row_codes_256(const int32_t* scores, size_t keys, float score_scale, void* codes, size_t stride) {
-  const __m256i maximum = _mm256_set1_epi32(row_maximum_256(scores, keys));
+inline RowCodes row_codes_256(const int32_t* scores, size_t keys, float score_scale, void* codes, size_t stride) {
+  const int32_t most = row_maximum_256(scores, keys);
+  const __m256i maximum = _mm256_set1_epi32(most);
   const __m256 scale = _mm256_set1_ps(score_scale);
   __m256i sum = _mm256_setzero_si256();
   size_t s = 0;
@@ -96,31 +103,75 @@ inline int32_t row_codes_256(const int32_t* scores, size_t keys, float score_sca
   sum = _mm256_add_epi32(sum, _mm256_add_epi32(low, high));
   store_codes<kWide>(codes, s, low, high);
   for (s += 16; s < stride; s += 16) store_codes<kWide>(codes, s, _mm256_setzero_si256(), _mm256_setzero_si256());
+  return {sum_lanes_256(sum), static_cast<float>(most) * score_scale};
+}
+
+// The exact sum of the row's query times a prefix token's key.
+inline int32_t prefix_sum_256(const QueryBlock& block, size_t row, const int16_t* key) {
+  const int8_t* query = block.args->query + block.element(row);
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t e = 0; e < block.width(); e += 16) {
+    const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query + e)));
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(q, load_256(key + e)));
+  }
   return sum_lanes_256(sum);
 }
 
-// o * scale of 8 sums.
-inline __m256 finish_8(const int32_t* sums, __m256i offset, __m256 scale) {
-  return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(load_256(sums), offset)), scale);
+// How a row's output comes from its sums: y = o * scale, then fma(prefix value, share, y).
+struct RowShares {
+  float scale;
+  float prefix[kMaxPrefixTokens];
+};
+
+inline RowShares row_shares_256(const QueryBlock& block, size_t row, const RowCodes& codes) {
+  const AttentionArgs& args = *block.args;
+  const auto tokens = static_cast<size_t>(args.prefix.tokens);
+  RowShares shares;
+  float total = static_cast<float>(codes.sum);
+  for (size_t i = 0; i < tokens; i++) {
+    const int32_t sum = prefix_sum_256(block, row, block.constants(args.prefix.key, i));
+    const float score = static_cast<float>(sum) * args.prefix.score_scale[block.head(row)];
+    shares.prefix[i] = prefix_weight(score - codes.top);
+    total = total + shares.prefix[i];
+  }
+  for (size_t i = 0; i < tokens; i++) {
+    shares.prefix[i] = shares.prefix[i] * args.prefix.value_scale[block.kv_head] / total;
+  }
+  shares.scale = args.value_scale[block.kv_head] / total;
+  return shares;
+}
+
+// Outputs e .. e+7.
+inline __m256 finish_8(const QueryBlock& block, const RowShares& shares, const int32_t* sums, __m256i offset,
+                       size_t e) {
+  const AttentionPrefix& prefix = block.args->prefix;
+  const __m256i o = _mm256_sub_epi32(load_256(sums + e), offset);
+  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(o), _mm256_set1_ps(shares.scale));
+  for (size_t i = 0; i < static_cast<size_t>(prefix.tokens); i++) {
+    const int16_t* value = block.constants(prefix.value, i) + e;
+    const __m256i v = _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(value)));
+    y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(v), _mm256_set1_ps(shares.prefix[i]), y);
+  }
+  return y;
 }
 
 template <bool kWide>
-inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
+inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes) {
   const AttentionArgs& args = *block.args;
-  const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * code_sum);
-  const __m256 scale = _mm256_set1_ps(args.value_scale[block.kv_head] / static_cast<float>(code_sum));
+  const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * codes.sum);
+  const RowShares shares = row_shares_256(block, row, codes);
   const Requantise256 to = requantise_code_256<kWide>(args.output_inverse_scale, args.output_zero_point);
   const CodePlanes out = planes_from(args.output, block.element(row));
   for (size_t e = 0; e < block.width(); e += 16) {
-    const __m256i first = requantise_8(finish_8(sums + e, offset, scale), to);
-    store_16_codes<kWide>(out, e, first, requantise_8(finish_8(sums + e + 8, offset, scale), to));
+    const __m256i first = requantise_8(finish_8(block, shares, sums, offset, e), to);
+    store_16_codes<kWide>(out, e, first, requantise_8(finish_8(block, shares, sums, offset, e + 8), to));
   }
 }
 
-// One row's output from its weighted sums and the sum of its codes.
-inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, int32_t code_sum) {
-  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, code_sum);
-  finish_codes_256<false>(block, row, sums, code_sum);
+// One row's output from its weighted sums and its codes.
+inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes) {
+  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, codes);
+  finish_codes_256<false>(block, row, sums, codes);
 }
 
 }  // namespace

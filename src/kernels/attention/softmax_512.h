@@ -51,9 +51,10 @@ inline __m512i codes_64(const int32_t* scores, __m512i maximum, __m512 scale) {
   return to_64_u8(p0, p1, p2, p3);
 }
 
-// One row: codes of its keys, zeros up to the end of the block's pages. Returns their sum.
-inline int32_t row_codes_512(const int32_t* scores, size_t keys, float score_scale, uint8_t* codes, size_t stride) {
-  const __m512i maximum = _mm512_set1_epi32(row_maximum_512(scores, keys));
+// One row: codes of its keys, zeros up to the end of the block's pages.
+inline RowCodes row_codes_512(const int32_t* scores, size_t keys, float score_scale, uint8_t* codes, size_t stride) {
+  const int32_t most = row_maximum_512(scores, keys);
+  const __m512i maximum = _mm512_set1_epi32(most);
   const __m512 scale = _mm512_set1_ps(score_scale);
   const __m512i zero = _mm512_setzero_si512();
   __m512i sum = zero;  // of eight bytes in each 64-bit lane
@@ -68,7 +69,8 @@ inline int32_t row_codes_512(const int32_t* scores, size_t keys, float score_sca
   sum = _mm512_add_epi64(sum, _mm512_sad_epu8(p, zero));
   store_512(codes + s, p);
   for (s += 64; s < stride; s += 64) store_512(codes + s, zero);
-  return sum_lanes_256(_mm256_add_epi32(low_half(sum), high_half(sum)));
+  const int32_t code_sum = sum_lanes_256(_mm256_add_epi32(low_half(sum), high_half(sum)));
+  return {code_sum, static_cast<float>(most) * score_scale};
 }
 
 }  // namespace

@@ -16,6 +16,26 @@
 
 #define _mm256_dpbusd_avx_epi32 simde_mm256_dpbusd_epi32
 
+// SIMDe rounds between the product and the sum; these do not.
+template <typename Vector>
+static inline Vector emulated_fma(const Vector& a, const Vector& b, const Vector& c, float sign) {
+  constexpr size_t kLanes = sizeof(Vector) / sizeof(float);
+  float x[kLanes], y[kLanes], z[kLanes];
+  std::memcpy(x, &a, sizeof a);
+  std::memcpy(y, &b, sizeof b);
+  std::memcpy(z, &c, sizeof c);
+  for (size_t i = 0; i < kLanes; i++) z[i] = __builtin_fmaf(x[i], y[i], sign * z[i]);
+  Vector result;
+  std::memcpy(&result, z, sizeof result);
+  return result;
+}
+#undef _mm256_fmadd_ps
+#undef _mm256_fmsub_ps
+#undef _mm512_fmadd_ps
+#define _mm256_fmadd_ps(a, b, c) emulated_fma<simde__m256>(a, b, c, 1.0F)
+#define _mm256_fmsub_ps(a, b, c) emulated_fma<simde__m256>(a, b, c, -1.0F)
+#define _mm512_fmadd_ps(a, b, c) emulated_fma<simde__m512>(a, b, c, 1.0F)
+
 static inline simde__m512 _mm512_cvtepi32_ps(simde__m512i a) {
   return simde_mm512_insertf32x8(simde_mm512_castps256_ps512(simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(a))),
                                  simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(a, 1)), 1);
