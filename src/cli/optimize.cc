@@ -81,7 +81,7 @@ Result<void> optimize(OptimizeCommand& command) {
 void add_optimize(CLI::App& app) {
   auto command = std::make_shared<OptimizeCommand>();
   CLI::App* sub = app.add_subcommand("optimize", "Import, rewrite, calibrate and quantise a checkpoint into a HAR");
-  sub->footer("Example: hotaru optimize models/demo -o demo.har --report demo.json");
+  sub->footer("Example: hotaru optimize models/demo -o demo.har --report demo.html");
   OptimiseOptions& options = command->options;
   options.recipe = "full";
   CalibrationOptions& calibration = options.calibration;
@@ -106,7 +106,9 @@ void add_optimize(CLI::App& app) {
   sub->add_option("--skip", options.skip, "Leave out a pass, or a part such as wide-inputs (repeatable)");
   sub->add_option("--stop-after", options.stop_after, "End after this pass");
   sub->add_option("--dump", command->dumps, "PASS:FILE: the graph's text after a pass (repeatable)");
-  sub->add_option("--report", options.report_file, "Per layer: SQNR, ranges, method, time; warnings (JSON)");
+  sub->add_option("--report", options.report_files,
+                  "FILE.json, FILE.txt or FILE.html (a page with plots): per layer errors, ranges, what was chosen and "
+                  "why, times (repeatable)");
   sub->add_flag("--resume", options.resume, "Go on behind the last layer that a killed run finished (OUTPUT.resume)");
   add_global_options(*sub, command->global);
   set_action(*sub, [command] { return optimize(*command); });

@@ -9,6 +9,7 @@
 #include "compiler/har_model.h"
 #include "compiler/lower.h"
 #include "compiler/pipeline.h"
+#include "compiler/report_file.h"
 #include "compiler/source_hash.h"
 #include "compiler/text_sections.h"
 #include "format/container_writer.h"
@@ -63,6 +64,7 @@ class Optimiser {
 
   Result<OptimiseResult> run(const std::string& directory, const std::string& har_path) {
     TRY_ASSIGN(const auto passes, passes_of(options_.recipe));
+    for (const std::string& file : options_.report_files) TRY(check_report_file(file));
     TRY_ASSIGN(checkpoint_, Checkpoint::open(directory));
     TRY_ASSIGN(graph_, build_graph(checkpoint_));
     TRY(check_graph(graph_, options_.group));
@@ -92,7 +94,7 @@ class Optimiser {
       std::error_code error;
       std::filesystem::remove_all(context.resume.folder, error);
     }
-    TRY(write_report());
+    for (const std::string& file : options_.report_files) TRY(write_report(result_.report, file));
     return std::move(result_);
   }
 
@@ -150,13 +152,6 @@ class Optimiser {
     TRY(writer.add_section(SectionType::kReport, 0, std::as_bytes(std::span(report))));
     TRY(writer.add_section(SectionType::kMeta, 0, pack_meta(meta)));
     return writer.finish();
-  }
-
-  Result<void> write_report() {
-    if (options_.report_file.empty()) return {};
-    TRY_ASSIGN(OutputFile file, OutputFile::create(options_.report_file));
-    TRY(file.write(to_json(result_.report, true).dump(2) + "\n"));
-    return file.commit();
   }
 
   const OptimiseOptions& options_;

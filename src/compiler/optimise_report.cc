@@ -1,7 +1,8 @@
 #include "compiler/optimise_report.h"
 
 #include <cmath>
-#include <map>
+
+#include "compiler/report_layers.h"
 
 namespace hotaru {
 namespace {
@@ -55,17 +56,12 @@ Json to_json(const OptimiseReport& report, bool with_times) {
     if (with_times) entry["seconds"] = rounded(pass.seconds);
     json["passes"].push_back(std::move(entry));
   }
-  std::map<int, Json> layers;
-  const auto layer = [&layers](int index) -> Json& {
-    const auto [place, is_new] = layers.try_emplace(index);
-    if (is_new) place->second = {{"layer", index}, {"matrices", Json::array()}, {"ranges", Json::array()}};
-    return place->second;
-  };
-  for (const MatrixReport& matrix : report.matrices) {
-    layer(matrix.layer)["matrices"].push_back(matrix_json(matrix, with_times));
+  for (const LayerReport& layer : layers_of(report)) {
+    Json entry = {{"layer", layer.layer}, {"matrices", Json::array()}, {"ranges", Json::array()}};
+    for (const MatrixReport* matrix : layer.matrices) entry["matrices"].push_back(matrix_json(*matrix, with_times));
+    for (const RangeReport* range : layer.ranges) entry["ranges"].push_back(range_json(*range));
+    json["layers"].push_back(std::move(entry));
   }
-  for (const RangeReport& range : report.ranges) layer(range.layer)["ranges"].push_back(range_json(range));
-  for (auto& [index, entry] : layers) json["layers"].push_back(std::move(entry));
   return json;
 }
 

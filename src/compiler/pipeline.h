@@ -24,9 +24,9 @@ struct OptimiseOptions {
     std::string file;  // the graph's text after the pass
   };
   std::vector<Dump> dumps;
-  bool resume = false;      // go on behind the last layer that a killed run finished
-  std::string report_file;  // "": none
-  std::string producer;     // "hotaru 0.1.0", for the HAR
+  bool resume = false;                    // go on behind the last layer that a killed run finished
+  std::vector<std::string> report_files;  // .json, .txt or .html
+  std::string producer;                   // "hotaru 0.1.0", for the HAR
 };
 
 // All passes of a recipe, in order.

@@ -133,13 +133,20 @@ TEST_F(Pipeline, RefusesByName) {
 }
 
 TEST_F(Pipeline, AReportSaysWhatWasDone) {
-  options_.report_file = path("report.json");
-  ASSERT_TRUE(run(path("a.har")).ok());
+  options_.report_files = {path("report.json"), path("report.txt"), path("report.html")};
+  const auto result = run(path("a.har"));
+  ASSERT_TRUE(result.ok()) << result.error().message;
   const auto report = parse_json(read(path("report.json")), "report");
   ASSERT_TRUE(report.ok());
   EXPECT_EQ((*report)["layers"].size(), 4U);  // embedding, two blocks, head
   EXPECT_TRUE((*report)["layers"][1]["matrices"][0].contains("seconds"));
   EXPECT_THAT((*report)["warnings"][0].get<std::string>(), HasSubstr("random token ids"));
+  for (const MatrixReport& matrix : result->report.matrices) {
+    EXPECT_THAT(read(path("report.txt")), HasSubstr(matrix.name));
+    EXPECT_THAT(read(path("report.html")), HasSubstr(matrix.name));
+  }
+  options_.report_files = {path("report.doc")};
+  EXPECT_THAT(error(), HasSubstr("--report: got"));
 }
 
 }  // namespace
