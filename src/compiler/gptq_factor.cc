@@ -57,7 +57,7 @@ void take_unit_factor(const std::vector<double>& root, GptqFactor& factor, Threa
 }  // namespace
 
 Result<GptqFactor> factorise_moments(std::span<const float> moments, int group, double damping, ThreadPool& pool) {
-  const auto n = static_cast<size_t>(std::sqrt(static_cast<double>(moments.size())) + 0.5);
+  const auto n = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(moments.size()))));
   CHECK_EQ(n * n, moments.size());
   GptqFactor factor;
   factor.diagonal.resize(n);
