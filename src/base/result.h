@@ -19,6 +19,8 @@ enum class ErrorKind {
   kIo,            // the operating system refused
   kNoMemory,      // does not fit the budget
   kAborted,       // stopped by the user
+  kBusy,          // a queue is full or a context in use: try again later
+  kTimeout,       // nothing happened for as long as the caller would wait
 };
 
 struct Error {
