@@ -10,11 +10,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "genai/generator.h"
 #include "genai/language_model.h"
+#include "genai/reply.h"
 
 namespace hotaru {
 
@@ -30,20 +32,6 @@ struct EngineOptions {
   bool reuses_prefixes = true;
 };
 
-// The log-probability of a token under the quantised model's own logits, before penalties, bias and temperature.
-struct TokenLogprob {
-  int32_t id = 0;
-  float logprob = 0;
-};
-
-// What one sampled token brings.
-struct ReplyPiece {
-  int32_t id = 0;
-  std::string text;  // valid UTF-8, final; often empty
-  float logprob = 0;
-  std::vector<TokenLogprob> top;  // the most likely ones, best first; as many as were asked for
-};
-
 struct GenerationRequest {
   // In this context, behind what it holds. Nothing: in a context of its own, which is kept for prompts that begin
   // alike.
@@ -56,21 +44,24 @@ struct GenerationRequest {
   std::vector<std::string> stop;  // stop strings
   bool continues_text = false;    // the reply goes on after other text (a raw prompt), for the detokeniser
   int top_logprobs = -1;          // -1: no logprobs at all; 0: of the sampled token only
-  // Called on the engine's thread whenever there is something to read; must return at once. May be empty.
+  // Called on the engine's thread whenever there is something to read; must return at once and not destroy the stream.
+  // Not called any more once the stream is destroyed. May be empty.
   std::function<void()> on_ready;
 };
 
-// One reply on its way. Destroying it aborts the reply.
+// One reply on its way. Destroying it aborts the reply; it may outlive the engine. One thread reads; abort() and
+// has_ended() may be called from any.
 class ReplyStream {
  public:
   virtual ~ReplyStream() = default;
   // The pieces since the last read, at least one, in order; none: the reply has ended, and result() says how. Waits for
-  // `timeout`, which every step of the prompt and every token begins anew; kTimeout after it. Zero does not wait.
+  // `timeout`, which every step of the prompt and every token begins anew; kTimeout after it. Zero does not wait. When
+  // the reply failed (WhenFull::kError, a prompt too long), the error follows after the last pieces.
   virtual Result<std::vector<ReplyPiece>> read(std::chrono::milliseconds timeout) = 0;
   // Ends the reply within one token (one chunk of the prompt).
   virtual void abort() = 0;
   [[nodiscard]] virtual bool has_ended() const = 0;
-  // After the end.
+  // After the end. What was generated, even if the reply failed.
   [[nodiscard]] virtual const Reply& result() const = 0;
 };
 
@@ -89,7 +80,8 @@ struct EngineState {
   uint64_t kv_bytes_used = 0, kv_bytes = 0;
 };
 
-// A context that a reply is written in is busy: what would change it is refused with kBusy until the reply has ended.
+// A context that a reply is written in is busy: what would change it is refused with kBusy until the reply has ended; a
+// reply that was aborted has. Destroying the engine aborts every reply.
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> create(LanguageModel model, const EngineOptions& options);
@@ -112,6 +104,11 @@ class Engine {
   virtual Result<LoadedContext> load_context(const std::string& path) = 0;
 
   virtual Result<std::unique_ptr<ReplyStream>> submit(GenerationRequest request) = 0;
+  // `samples` replies to one prompt, which is computed once: sample i is what submit() gives with seed + i. With a
+  // context, sample 0 is written there, each of the others in a fork of it that is not kept.
+  virtual Result<std::vector<std::unique_ptr<ReplyStream>>> submit_samples(GenerationRequest request, int samples) = 0;
+  // Takes no more requests (kBusy) and waits until every reply has ended: true. False: not within `timeout`.
+  virtual bool drain(std::chrono::milliseconds timeout) = 0;
   [[nodiscard]] virtual EngineState state() const = 0;
 };
 

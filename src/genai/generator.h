@@ -5,25 +5,26 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "genai/context.h"
+#include "genai/reply.h"
 #include "genai/reply_text.h"
 #include "genai/sampling_params.h"
+#include "genai/token_mask.h"
 
 namespace hotaru {
-
-enum class ReplyStatus { kLogicalEnd, kMaxTokens, kAborted, kContextFull };
-std::string_view reply_status_name(ReplyStatus status);  // "logical_end", "max_tokens", "aborted", "context_full"
 
 // What happens when the context has no room for the next token.
 enum class WhenFull {
   kError,  // generate() fails; what was generated stays in the context
   kStop,   // the reply ends with kContextFull
-  kShift,  // not supported yet: generate() refuses it
+  // The context forgets: of what is behind the first `keep_tokens` the older half; the reply counts it in `shifts`.
+  kShift,
 };
 
 struct GenerationOptions {
@@ -34,24 +35,12 @@ struct GenerationOptions {
   // closed. Usually the end of turn.
   std::vector<int32_t> recovery_ids;
   WhenFull when_full = WhenFull::kStop;
+  int keep_tokens = -1;  // of kShift; -1: a quarter of what the context can hold
+  // Called once for each reply (for each of several samples). May be empty.
+  std::function<std::unique_ptr<TokenMask>()> make_token_mask;
   int prefill_chunk = 0;  // tokens of one prefill step; 0: as many as the device takes
   bool hash_logits = false;
   const std::atomic<bool>* abort = nullptr;  // ends the reply within one token (or one prefill chunk)
-};
-
-struct ReplyTiming {
-  double first_token_seconds = 0.0;  // from the call to the first sampled token
-  double prefill_seconds = 0.0;
-  double decode_seconds = 0.0;  // all tokens after the first
-};
-
-struct Reply {
-  std::string text;
-  std::vector<int32_t> token_ids;
-  ReplyStatus status = ReplyStatus::kLogicalEnd;
-  int prefilled_tokens = 0;  // pending tokens of the prompt; fewer than the prompt's when a prefix was stored already
-  ReplyTiming timing;
-  std::string logits_sha256;  // of the float32 little-endian logits of every sampled token, with hash_logits
 };
 
 // Called with every piece of text, valid UTF-8. False stops the reply as an abort does.
