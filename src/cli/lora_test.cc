@@ -170,7 +170,7 @@ Logits logits_alone(Device& device, int adapter, int chunk) {
   EXPECT_TRUE(context.ok());
   device.set_adapter(*context, adapter);
   const int tokens = static_cast<int>(kIds.size());
-  EXPECT_TRUE(device.reserve(*context, tokens).ok());
+  EXPECT_TRUE(device.reserve(*context, 0, tokens).ok());
   Logits logits;
   for (int first = 0; first < tokens; first += chunk) {
     std::vector<StepRow> rows;
@@ -193,7 +193,7 @@ std::vector<Logits> logits_together(Device& device, const std::vector<int>& adap
   for (const int adapter : adapters) {
     contexts.push_back(*device.create_context());
     device.set_adapter(contexts.back(), adapter);
-    EXPECT_TRUE(device.reserve(contexts.back(), static_cast<int>(kIds.size())).ok());
+    EXPECT_TRUE(device.reserve(contexts.back(), 0, static_cast<int>(kIds.size())).ok());
   }
   std::vector<Logits> logits(adapters.size());
   for (size_t t = 0; t < kIds.size(); t++) {

@@ -59,7 +59,7 @@ inline Logits device_logits_of(const std::string& hef, Isa isa = Isa::kRef, int 
   EXPECT_TRUE(device.ok()) << device.error().message;
   const auto context = (*device)->create_context();
   EXPECT_TRUE(context.ok());
-  EXPECT_TRUE((*device)->reserve(*context, static_cast<int>(kIds.size())).ok());
+  EXPECT_TRUE((*device)->reserve(*context, 0, static_cast<int>(kIds.size())).ok());
   Logits logits;
   for (size_t t = 0; t < kIds.size(); t++) {
     const StepRow row = {kIds[t], static_cast<int32_t>(t), *context};

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/size_text.h"
+#include "format/model_hash.h"
 #include "kernels/rope_table.h"
 
 namespace hotaru {
@@ -85,7 +86,11 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   info_.context_tokens = wanted;
   if (meta.prefix() != nullptr) info_.prefix.assign(meta.prefix()->begin(), meta.prefix()->end());
   info_.weight_bytes = hef_.weight_bytes();
+  info_.page_tokens = kPageTokens;
+  info_.page_bytes = meta.kv()->page_bytes();
+  info_.pages = page_count_;
   info_.kv_bytes = static_cast<uint64_t>(page_count_) * meta.kv()->page_bytes();
+  info_.model_hash = model_hash(hef_);
   for (const char* name : {"prefill", "tbt", "head"}) {
     if (hef_.find_program(name) == nullptr) return invalid("program '{}' is missing", name);
   }
@@ -93,7 +98,10 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
   info_.decode_rows = static_cast<int>(hef_.find_program("tbt")->max_rows());
   info_.output_rows = static_cast<int>(hef_.find_program("head")->max_rows());
   if (meta.adapters() == nullptr) return {};
-  for (const fb::Adapter* adapter : *meta.adapters()) info_.adapters.push_back(adapter->name()->str());
+  for (const fb::Adapter* adapter : *meta.adapters()) {
+    info_.adapters.push_back(adapter->name()->str());
+    info_.adapter_hashes.push_back(adapter_hash(hef_, *adapter));
+  }
   return {};
 }
 
@@ -182,6 +190,12 @@ void CpuDevice::set_adapter(int context, int adapter) {
   adapter_of_[static_cast<size_t>(context)] = adapter;
 }
 
+Result<void> CpuDevice::share(int from, int to, int tokens) {
+  CHECK_EQ(adapter_of_[static_cast<size_t>(from)], adapter_of_[static_cast<size_t>(to)]);
+  kv_.share(from, to, tokens);
+  return {};
+}
+
 // Neighbours with the same adapter go through it together.
 void CpuDevice::find_adapter_runs(std::span<const StepRow> rows) {
   adapter_runs_.clear();
@@ -202,7 +216,7 @@ void CpuDevice::step(std::span<const StepRow> rows) {
     const StepRow& row = rows[i];
     CHECK(row.token >= 0 && row.token < info_.vocabulary);
     CHECK(kv_.is_open(row.context) && row.position >= 0 && row.position < info_.context_tokens);
-    CHECK_LT(row.position, kv_.reserved_tokens(row.context));
+    CHECK(kv_.owns(row.context, row.position));
     ids_[i] = row.token;
     positions_[i] = row.position;
     pages_[i] = kv_.pages(row.context);

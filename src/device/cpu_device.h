@@ -26,8 +26,16 @@ class CpuDevice final : public Device {
   Result<int> create_context() override;
   void destroy_context(int context) override { kv_.destroy_context(context); }
   void set_adapter(int context, int adapter) override;
-  Result<void> reserve(int context, int tokens) override { return kv_.reserve(context, tokens); }
+  Result<void> reserve(int context, int first, int tokens) override { return kv_.reserve(context, first, tokens); }
+  Result<void> share(int from, int to, int tokens) override;
   void truncate(int context, int tokens) override { kv_.truncate(context, tokens); }
+  [[nodiscard]] int free_pages() const override { return kv_.free_pages(); }
+  void read_page(int context, int page, std::span<std::byte> bytes) const override {
+    kv_.read_page(context, page, bytes);
+  }
+  void write_page(int context, int page, std::span<const std::byte> bytes) override {
+    kv_.write_page(context, page, bytes);
+  }
   void step(std::span<const StepRow> rows) override;
   void compute_logits(std::span<const int32_t> rows) override;
   [[nodiscard]] std::span<const float> logits(int index) const override;

@@ -32,13 +32,20 @@ struct DeviceInfo {
   int prefill_rows = 0;    // rows of one step at most
   int decode_rows = 0;     // rows of one `tbt` step at most
   int output_rows = 0;     // rows of one compute_logits at most
+  // KV pages: a page holds that many positions of one context; contexts that began alike may share one.
+  int page_tokens = 0;
+  uint64_t page_bytes = 0;
+  int pages = 0;  // all there are
+  // Names what a token's keys, values and logits depend on (format/model_hash.h); without adapters.
+  uint64_t model_hash = 0;
   // Ids of the tokens that stand before position 0 of every context: their keys and values are constants of the HEF.
   std::vector<int32_t> prefix;
   Isa isa = Isa::kRef;
   int threads = 1;
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, total_bytes = 0;
   uint64_t adapter_bytes = 0;
-  std::vector<std::string> adapters;  // names; an adapter's number is its place
+  std::vector<std::string> adapters;     // names; an adapter's number is its place
+  std::vector<uint64_t> adapter_hashes;  // of their content, in the same order
 };
 
 // The number of the adapter of that name; an error lists those there are.
@@ -66,14 +73,24 @@ class Device {
   // The adapter of a context's next rows (kNoAdapter: the base model). What the context holds already stays as it was
   // made: truncate it first.
   virtual void set_adapter(int context, int adapter) = 0;
-  // Makes sure that positions [0, tokens) have pages. kNoMemory: none left (those already held stay).
-  virtual Result<void> reserve(int context, int tokens) = 0;
+  // Makes sure that positions [first, tokens) have pages of this context alone: missing ones are taken, shared ones
+  // copied first. kNoMemory: none left; what was held stays.
+  virtual Result<void> reserve(int context, int first, int tokens) = 0;
+  // `to`, which holds nothing and has the same adapter, now begins with the first `tokens` positions of `from`. Pages
+  // are shared: either side gets its own copy of one when it reserves it.
+  virtual Result<void> share(int from, int to, int tokens) = 0;
   // Gives back the pages of positions >= tokens.
   virtual void truncate(int context, int tokens) = 0;
+  [[nodiscard]] virtual int free_pages() const = 0;
+  // A page's bytes, page_bytes of them, the same on every machine. Page p holds positions p * page_tokens and on. What
+  // is written must be reserved (the context's alone) and have been read from a device with the same model_hash.
+  virtual void read_page(int context, int page, std::span<std::byte> bytes) const = 0;
+  virtual void write_page(int context, int page, std::span<const std::byte> bytes) = 0;
 
   // Runs the rows through the model: keys and values are stored, residual rows kept for compute_logits. At most
-  // prefill_rows rows; within a context positions rise by one from row to row, and every earlier position was stepped
-  // before. Up to decode_rows rows use program `tbt`, more use `prefill`: the bits are the same.
+  // prefill_rows rows, every position reserved; within a context positions rise by one from row to row, and every
+  // earlier position was stepped before. Up to decode_rows rows use program `tbt`, more use `prefill`: the bits are the
+  // same.
   virtual void step(std::span<const StepRow> rows) = 0;
   // Logits of rows of the last step (at most output_rows): then logits(i) is [vocabulary], valid until the next call.
   virtual void compute_logits(std::span<const int32_t> rows) = 0;

@@ -41,7 +41,7 @@ class BenchContext {
 
   // Stores `count` arbitrary tokens behind the `begin` already there.
   Result<void> prefill(int begin, int count) const {
-    TRY(device_->reserve(id_, begin + count));
+    TRY(device_->reserve(id_, begin, begin + count));
     std::vector<StepRow> rows;
     for (int done = 0; done < count; done += static_cast<int>(rows.size())) {
       rows.clear();
@@ -78,7 +78,7 @@ Result<std::vector<double>> decode_times(Device& device, int depth, int context_
   for (int i = 0; i < context_count; i++) {
     TRY_ASSIGN(BenchContext context, BenchContext::create(device));
     TRY(context.prefill(0, depth));
-    TRY(device.reserve(context.id(), depth + steps));
+    TRY(device.reserve(context.id(), depth, depth + steps));
     rows.push_back({i + 1, depth, context.id()});
     contexts.push_back(std::move(context));
   }

@@ -30,7 +30,7 @@ size_t prefix_length(const DeviceInfo& info, std::span<const int32_t> ids) {
 
 Result<void> play(Device& device, int context, std::span<const int32_t> ids, const PositionSink& sink) {
   const int tokens = static_cast<int>(ids.size());
-  TRY(device.reserve(context, tokens));
+  TRY(device.reserve(context, 0, tokens));
   std::vector<StepRow> step;
   for (int first = 0; first < tokens; first += device.info().prefill_rows) {
     const int count = std::min(device.info().prefill_rows, tokens - first);

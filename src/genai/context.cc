@@ -61,7 +61,7 @@ void Context::set_adapter(int adapter) {
 
 Result<int> Context::store_chunk(int chunk) {
   const int rows = std::min({chunk, pending_tokens(), device_->info().prefill_rows});
-  TRY(device_->reserve(handle_, stored_tokens_ + rows));
+  TRY(device_->reserve(handle_, stored_tokens_, stored_tokens_ + rows));
   rows_.clear();
   for (int i = 0; i < rows; i++) {
     const int position = stored_tokens_ + i;
