@@ -15,7 +15,6 @@ Result<Context> Context::create(Device& device, int adapter) {
 }
 
 Context::Context(Device& device, int handle) : device_(&device), handle_(handle) {
-  rows_.reserve(static_cast<size_t>(device.info().prefill_rows));
   ids_.reserve(static_cast<size_t>(device.info().context_tokens) + 1);
 }
 
@@ -24,8 +23,7 @@ Context::Context(Context&& other) noexcept
       handle_(std::exchange(other.handle_, -1)),
       adapter_(other.adapter_),
       ids_(std::move(other.ids_)),
-      stored_tokens_(std::exchange(other.stored_tokens_, 0)),
-      rows_(std::move(other.rows_)) {}
+      stored_tokens_(std::exchange(other.stored_tokens_, 0)) {}
 
 Context& Context::operator=(Context&& other) noexcept {
   std::swap(device_, other.device_);
@@ -33,7 +31,6 @@ Context& Context::operator=(Context&& other) noexcept {
   std::swap(adapter_, other.adapter_);
   std::swap(ids_, other.ids_);
   std::swap(stored_tokens_, other.stored_tokens_);
-  std::swap(rows_, other.rows_);
   return *this;
 }
 
@@ -59,41 +56,56 @@ void Context::set_adapter(int adapter) {
   adapter_ = adapter;
 }
 
-Result<int> Context::store_chunk(int chunk) {
-  const int rows = std::min({chunk, pending_tokens(), device_->info().prefill_rows});
-  TRY(device_->reserve(handle_, stored_tokens_, stored_tokens_ + rows));
-  rows_.clear();
-  for (int i = 0; i < rows; i++) {
-    const int position = stored_tokens_ + i;
-    rows_.push_back({ids_[static_cast<size_t>(position)], position, handle_});
-  }
-  device_->step(rows_);
-  stored_tokens_ += rows;
-  return rows;
+bool Context::shift(int keep) {
+  const int rest = static_cast<int>(ids_.size()) - keep;
+  if (rest < 2) return false;
+  std::vector<int32_t> ids(ids_.begin(), ids_.begin() + keep);
+  ids.insert(ids.end(), ids_.begin() + keep + rest / 2, ids_.end());
+  replace(ids);
+  return true;
 }
 
-Result<bool> Context::store_pending(int chunk, bool want_logits, const std::atomic<bool>* abort) {
-  CHECK_GT(chunk, 0);
-  if (ids_.size() > static_cast<size_t>(capacity_tokens())) {
-    return make_error(ErrorKind::kNoMemory, "the context is full: got {} tokens, want at most {}", ids_.size(),
-                      capacity_tokens());
+Result<Context> Context::fork() const {
+  TRY_ASSIGN(Context twin, create(*device_, adapter_));
+  TRY(device_->share(handle_, twin.handle_, stored_tokens_));
+  twin.append(ids_);
+  twin.stored_tokens_ = stored_tokens_;
+  return twin;
+}
+
+int Context::stored_like(const Context& other) const {
+  if (adapter_ != other.adapter_) return 0;
+  const auto end = ids_.begin() + stored_tokens_;
+  return static_cast<int>(std::mismatch(ids_.begin(), end, other.ids_.begin(), other.ids_.end()).first - ids_.begin());
+}
+
+void Context::begin_like(const Context& other, int tokens) {
+  CHECK_LE(tokens, other.stored_like(*this));
+  forget_stored();
+  if (device_->share(other.handle_, handle_, tokens)) stored_tokens_ = tokens;
+}
+
+void Context::add_rows(int rows, std::vector<StepRow>& step) const {
+  CHECK_LE(rows, pending_tokens());
+  for (int position = stored_tokens_; position < stored_tokens_ + rows; position++) {
+    step.push_back({ids_[static_cast<size_t>(position)], position, handle_});
   }
-  if (want_logits && pending_tokens() == 0 && stored_tokens_ > 0) {
-    // Logits belong to a step: the last token goes through the model once more.
-    stored_tokens_--;
-    device_->truncate(handle_, stored_tokens_);
-  }
-  int32_t last_row = -1;
-  while (pending_tokens() > 0) {
-    if (abort != nullptr && abort->load(std::memory_order_relaxed)) return false;
-    TRY_ASSIGN(const int rows, store_chunk(chunk));
-    last_row = rows - 1;
-  }
-  if (want_logits) {
-    CHECK_GE(last_row, 0);
-    device_->compute_logits({&last_row, 1});
-  }
-  return true;
+}
+
+void Context::mark_stored(int rows) {
+  CHECK_LE(rows, pending_tokens());
+  stored_tokens_ += rows;
+}
+
+void Context::make_last_pending() {
+  if (pending_tokens() > 0 || stored_tokens_ == 0) return;
+  stored_tokens_--;
+  device_->truncate(handle_, stored_tokens_);
+}
+
+void Context::forget_stored() {
+  stored_tokens_ = 0;
+  device_->truncate(handle_, 0);
 }
 
 }  // namespace hotaru

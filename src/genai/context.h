@@ -1,8 +1,8 @@
 // The tokens of one conversation, and how many of them the device's KV cache holds already. What is not stored yet
-// (a new prompt, the last sampled token) is pending and goes through the device before the next token is sampled.
+// (a new prompt, the last sampled token) is pending and goes through the device before the next token is sampled. For
+// one thread, that of the device.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -31,28 +31,41 @@ class Context {
   // These ids are now the whole context. The keys and values of the prefix that it shares with the old one stay.
   void replace(std::span<const int32_t> ids);
   void clear() { replace({}); }
+  // Forgets of the ids behind the first `keep` the older half; those that stay move, so they become pending. False:
+  // there is nothing to forget.
+  bool shift(int keep);
   // The adapter (or kNoAdapter) of everything from now on. Another one than before sees all ids anew: they become
   // pending.
   void set_adapter(int adapter);
   [[nodiscard]] int adapter() const { return adapter_; }
 
-  // Stores the pending tokens, `chunk` at a time (the result does not depend on it), and computes the logits after the
-  // last id when `want_logits`. Stops between two chunks when *abort becomes true: false. Errors: kNoMemory when the
-  // context is full; the tokens of whole chunks before are stored then.
-  Result<bool> store_pending(int chunk, bool want_logits, const std::atomic<bool>* abort);
-  // [V] after the last id; valid until the device's next call.
-  [[nodiscard]] std::span<const float> logits() const { return device_->logits(0); }
+  // Another context with the same adapter, ids and stored tokens. Pages are shared: either side gets its own copy of
+  // one before it writes there. kNoMemory: the device has no place for one more context.
+  [[nodiscard]] Result<Context> fork() const;
+
+  // How many of its stored tokens begin `other` too: the same ids under the same adapter.
+  [[nodiscard]] int stored_like(const Context& other) const;
+  // Takes over the first tokens that `other` has stored instead of what is stored here; stored_like says how many are
+  // alike.
+  void begin_like(const Context& other, int tokens);
+
+  // What a step (scheduler.h) needs: pages for the next pending tokens, their rows, and that they are stored now.
+  Result<void> reserve(int rows) { return device_->reserve(handle_, stored_tokens_, stored_tokens_ + rows); }
+  void add_rows(int rows, std::vector<StepRow>& step) const;
+  void mark_stored(int rows);
+  // Logits belong to a step: with nothing pending, the last token goes through the model once more.
+  void make_last_pending();
+  // Gives the pages back; every id becomes pending.
+  void forget_stored();
 
  private:
   Context(Device& device, int handle);
-  Result<int> store_chunk(int chunk);
 
   Device* device_;
   int handle_;  // the device's; -1 when moved from
   int adapter_ = kNoAdapter;
   std::vector<int32_t> ids_;
   int stored_tokens_ = 0;
-  std::vector<StepRow> rows_;  // of one step, kept to allocate nothing per token
 };
 
 }  // namespace hotaru

@@ -19,9 +19,22 @@ std::vector<int32_t> count_up(int count) {
   return ids;
 }
 
+// Stores what is pending, `chunk` tokens at a time, and computes the logits after it.
 std::vector<float> stored_logits(Context& context, int chunk) {
-  EXPECT_TRUE(context.store_pending(chunk, true, nullptr));
-  return {context.logits().begin(), context.logits().end()};
+  Device& device = context.device();
+  context.make_last_pending();
+  int32_t last_row = -1;
+  while (context.pending_tokens() > 0) {
+    const int rows = std::min({chunk, context.pending_tokens(), device.info().prefill_rows});
+    EXPECT_TRUE(context.reserve(rows));
+    std::vector<StepRow> step;
+    context.add_rows(rows, step);
+    device.step(step);
+    context.mark_stored(rows);
+    last_row = rows - 1;
+  }
+  device.compute_logits({&last_row, 1});
+  return {device.logits(0).begin(), device.logits(0).end()};
 }
 
 std::vector<float> fresh_logits(const std::vector<int32_t>& ids, int chunk = 128) {
@@ -90,41 +103,54 @@ TEST(Context, TwoContextsOfOneDeviceDoNotMix) {
   EXPECT_EQ(stored_logits(one, 128), fresh_logits(one.ids()));
 }
 
-TEST(Context, TooManyTokensAreRefusedBeforeAnyStep) {
-  FakeDevice device(64, 100);
-  Context context = *Context::create(device);
-  context.append(count_up(101));
-  const Result<bool> stored = context.store_pending(128, true, nullptr);
-  ASSERT_FALSE(stored);
-  EXPECT_EQ(stored.error().kind, ErrorKind::kNoMemory);
-  EXPECT_THAT(stored.error().message, HasSubstr("got 101 tokens, want at most 100"));
-  EXPECT_EQ(device.stepped_tokens(), 0);
+TEST(Context, AForkGoesItsOwnWay) {
+  FakeDevice device(64, 256, 8);
+  Context one = *Context::create(device);
+  one.append(count_up(100));
+  stored_logits(one, 128);
+  one.append(count_up(2));  // pending ids are forked too
+  Context other = *one.fork();
+  EXPECT_EQ(device.stepped_tokens(), 100);
+  EXPECT_EQ(other.ids(), one.ids());
+  EXPECT_EQ(other.stored_tokens(), 100);
+  other.append(count_up(3));
+  EXPECT_EQ(stored_logits(one, 128), fresh_logits(one.ids()));
+  EXPECT_EQ(stored_logits(other, 128), fresh_logits(other.ids()));
+  EXPECT_EQ(device.stepped_tokens(), 107);
 }
 
-TEST(Context, GoesOnAfterTheDeviceHadNoPage) {
+TEST(Context, ShiftDropsTheOlderHalfOfWhatIsBehindTheKept) {
   FakeDevice device;
-  device.set_free_pages(1);
   Context context = *Context::create(device);
   context.append(count_up(100));
-  const Result<bool> stored = context.store_pending(32, true, nullptr);
-  ASSERT_FALSE(stored);
-  EXPECT_EQ(stored.error().kind, ErrorKind::kNoMemory);
-  EXPECT_EQ(context.stored_tokens(), 64);
-  device.set_free_pages(1);
-  EXPECT_EQ(stored_logits(context, 32), fresh_logits(count_up(100)));
+  stored_logits(context, 128);
+  ASSERT_TRUE(context.shift(11));
+  std::vector<int32_t> wanted = count_up(100);
+  wanted.erase(wanted.begin() + 11, wanted.begin() + 11 + 44);
+  EXPECT_EQ(context.ids(), wanted);
+  EXPECT_EQ(context.stored_tokens(), 11);  // the others are at new positions
+  EXPECT_EQ(stored_logits(context, 128), fresh_logits(wanted));
+  EXPECT_FALSE(context.shift(55));
+  EXPECT_EQ(context.ids(), wanted);
 }
 
-TEST(Context, AbortStopsBetweenChunksAndLosesNothing) {
-  FakeDevice device;
-  std::atomic<bool> abort = false;
-  device.set_on_step([&] { abort = device.stepped_tokens() >= 20; });
-  Context context = *Context::create(device);
-  context.append(count_up(100));
-  EXPECT_FALSE(*context.store_pending(10, true, &abort));
-  EXPECT_EQ(context.stored_tokens(), 20);
-  abort = false;
-  device.set_on_step(nullptr);
-  EXPECT_EQ(stored_logits(context, 10), fresh_logits(count_up(100)));
+TEST(Context, BeginsLikeAnotherUnderTheSameAdapterOnly) {
+  FakeDevice device(64, 256, 8);
+  device.set_adapters({"a"});
+  Context one = *Context::create(device);
+  one.append(count_up(80));
+  stored_logits(one, 128);
+  Context other = *Context::create(device);
+  std::vector<int32_t> ids = count_up(90);
+  ids[70] = 63;
+  other.append(ids);
+  EXPECT_EQ(one.stored_like(other), 70);
+  other.begin_like(one, 70);
+  EXPECT_EQ(other.stored_tokens(), 70);
+  EXPECT_EQ(stored_logits(other, 128), fresh_logits(ids));
+  EXPECT_EQ(device.stepped_tokens(), 100);
+  other.set_adapter(0);
+  EXPECT_EQ(one.stored_like(other), 0);
 }
 
 TEST(Context, GivesItsDeviceContextBackOnce) {

@@ -37,15 +37,15 @@ struct GenerationRequest {
   // alike.
   std::optional<ContextId> context;
   int adapter = kNoAdapter;  // of a request without a context
-  std::vector<int32_t> ids;
-  bool replaces = false;  // `ids` are the whole context from now on; what it shares with the old ids stays stored
-  bool resumes = false;   // goes on with the context's cut reply: `ids` is empty, sampling and stops are that reply's
-  GenerationOptions options;
+  std::vector<int32_t> ids;  // as the tokenizer gives them: the HEF's prefix tokens need not be taken off
+  bool replaces = false;     // `ids` are the whole context from now on; what it shares with the old ids stays stored
+  bool resumes = false;  // goes on with the context's cut reply: `ids` is empty, sampling and stops are that reply's
+  GenerationOptions options;      // without `abort`
   std::vector<std::string> stop;  // stop strings
   bool continues_text = false;    // the reply goes on after other text (a raw prompt), for the detokeniser
   int top_logprobs = -1;          // -1: no logprobs at all; 0: of the sampled token only
-  // Called on the engine's thread whenever there is something to read; must return at once and not destroy the stream.
-  // Not called any more once the stream is destroyed. May be empty.
+  // Called on the engine's thread whenever there is something to read. Must return at once, not call the engine and not
+  // destroy the stream. Not called any more once the stream is destroyed. May be empty.
   std::function<void()> on_ready;
 };
 

@@ -123,12 +123,15 @@ std::span<const int32_t> LanguageModel::after_prefix(std::span<const int32_t> pr
   return prompt_ids.subspan(prefix.size());
 }
 
-Result<std::optional<ReplyText>> LanguageModel::reply_text(const std::vector<std::string>& stop, bool continues) const {
+Result<std::optional<ReplyText>> LanguageModel::reply_text(const std::vector<std::string>& stop, bool continues,
+                                                           std::span<const int32_t> earlier) const {
   if (!has_tokenizer()) {
     if (stop.empty()) return std::optional<ReplyText>();
     return make_error(ErrorKind::kNotFound, "'{}' has no tokenizer: stop strings cannot be found", name());
   }
-  TRY_ASSIGN(ReplyText text, ReplyText::create(*parts_.tokenizer, {.continues = continues}, stop));
+  const DetokenizerOptions options{.continues = continues};
+  TRY_ASSIGN(ReplyText text, earlier.empty() ? ReplyText::create(*parts_.tokenizer, options, stop)
+                                             : ReplyText::resume(*parts_.tokenizer, options, stop, earlier));
   return std::optional<ReplyText>(std::move(text));
 }
 

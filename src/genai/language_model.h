@@ -53,9 +53,10 @@ class LanguageModel {
   // Ids given as such: refuses those that are not in the vocabulary.
   [[nodiscard]] Result<void> check_ids(std::span<const int32_t> ids) const;
 
-  // Writes a reply as text; `continues`: it goes on after other text. Nothing when there is no tokenizer (stop strings
-  // are an error then).
-  [[nodiscard]] Result<std::optional<ReplyText>> reply_text(const std::vector<std::string>& stop, bool continues) const;
+  // Writes a reply as text; `continues`: it goes on after other text; `earlier`: the ids after which the reply was cut.
+  // Nothing when there is no tokenizer (stop strings are an error then).
+  [[nodiscard]] Result<std::optional<ReplyText>> reply_text(const std::vector<std::string>& stop, bool continues,
+                                                            std::span<const int32_t> earlier = {}) const;
 
  private:
   [[nodiscard]] Result<std::vector<int32_t>> encode(std::string_view text, bool add_special_tokens) const;

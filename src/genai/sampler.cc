@@ -47,12 +47,31 @@ void Sampler::skip(int32_t id) {
   generated_tokens_++;
 }
 
-int32_t Sampler::sample(std::span<const float> logits) {
+namespace {
+bool is_allowed(std::span<const uint64_t> allowed, size_t id) {
+  return id / 64 < allowed.size() && (allowed[id / 64] >> (id % 64) & 1) != 0;
+}
+}  // namespace
+
+void Sampler::forbid_all_but(std::span<const uint64_t> allowed) {
+  for (size_t first = 0; first < adjusted_.size(); first += 64) {
+    const uint64_t word = first / 64 < allowed.size() ? allowed[first / 64] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t end = std::min(first + 64, adjusted_.size());
+    for (size_t id = first; id < end; id++) {
+      if ((word >> (id - first) & 1) == 0) adjusted_[id] = -kInfinity;
+    }
+  }
+}
+
+int32_t Sampler::sample(std::span<const float> logits, std::span<const uint64_t> allowed) {
   CHECK_EQ(logits.size(), adjusted_.size());
   std::transform(logits.begin(), logits.end(), adjusted_.begin(), comparable);
+  if (!allowed.empty()) forbid_all_but(allowed);
   adjust_generated();
   size_t best = 0;  // the lowest id among equals
-  for (size_t id = 1; id < adjusted_.size(); id++) {
+  while (!allowed.empty() && !is_allowed(allowed, best)) best++;
+  for (size_t id = best + 1; id < adjusted_.size(); id++) {
     if (adjusted_[id] > adjusted_[best]) best = id;
   }
   auto chosen = static_cast<int32_t>(best);

@@ -12,15 +12,16 @@ namespace hotaru {
 
 // One reply's sampler. Its whole state is (seed, the ids generated so far): the n-th token uses block n of the Philox
 // generator keyed by the seed. Order of the steps, as in Hugging Face transformers:
-//   repetition penalty, additive penalties, logit bias, temperature, top-k, top-p, min-p, draw.
+//   token mask, repetition penalty, additive penalties, logit bias, temperature, top-k, top-p, min-p, draw.
 // Nothing is allocated after construction.
 class Sampler {
  public:
   // `params` must have passed check_sampling_params.
   Sampler(const SamplingParams& params, int vocabulary);
 
-  // logits[V] of the next position -> the token's id. NaN counts as -infinity; if nothing is above -infinity: id 0.
-  int32_t sample(std::span<const float> logits);
+  // logits[V] of the next position -> the token's id. NaN counts as -infinity; if nothing is above -infinity: the
+  // lowest allowed id. `allowed` as of TokenMask::allowed, with at least one id; empty: all are.
+  int32_t sample(std::span<const float> logits, std::span<const uint64_t> allowed = {});
 
   // Counts a token that was not sampled here as generated: to go on in the middle of a reply.
   void skip(int32_t id);
@@ -33,6 +34,7 @@ class Sampler {
     int32_t id;
   };
   static bool worse(const Candidate& a, const Candidate& b);
+  void forbid_all_but(std::span<const uint64_t> allowed);
   void adjust_generated();
   void keep_drawable(float best_logit);
   void keep_top_k();

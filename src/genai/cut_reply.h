@@ -1,0 +1,23 @@
+// A reply that was cut (by max_tokens, an abort, a full context), as far as it needs to go on with exactly the tokens
+// that it would have had. The sampler's state is (seed, generated ids), and the text's follows from the ids.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "genai/generation.h"
+
+namespace hotaru {
+
+struct CutReply {
+  SamplingParams sampling;
+  std::vector<int32_t> stop_ids;
+  std::vector<int32_t> recovery_ids;
+  std::vector<std::string> stop;  // stop strings
+  bool continues_text = false;
+  std::vector<int32_t> generated;  // since the reply's beginning
+  int recovery_tokens = 0;         // at the context's end, to be dropped before the reply goes on
+};
+
+}  // namespace hotaru

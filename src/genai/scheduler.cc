@@ -1,0 +1,205 @@
+#include "genai/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace hotaru {
+namespace {
+
+int or_most(int wanted, int most) { return wanted > 0 ? std::min(wanted, most) : most; }
+
+}  // namespace
+
+Scheduler::Scheduler(Device& device, SchedulerOptions options) : device_(&device), options_(std::move(options)) {
+  const auto rows = static_cast<size_t>(device.info().prefill_rows);
+  parts_.reserve(rows);
+  rows_.reserve(rows);
+  logit_rows_.reserve(rows);
+  logit_readers_.reserve(rows);
+}
+
+void Scheduler::add(Generation& generation) {
+  generations_.push_back(&generation);
+  waiting_.reserve(generations_.capacity());
+}
+
+void Scheduler::remove(const Generation& generation) { std::erase(generations_, &generation); }
+
+bool Scheduler::step() {
+  plan();
+  // Nobody else can go on, so no page will become free either.
+  while (parts_.empty() && stalled_ != nullptr) {
+    stalled_->give_way(*no_memory_);
+    plan();
+  }
+  if (parts_.empty()) return false;
+  play();
+  sample();
+  steps_++;
+  return true;
+}
+
+void Scheduler::plan() {
+  parts_.clear();
+  stalled_ = nullptr;
+  decode_rows_ = prompt_rows_ = 0;
+  for (Generation* generation : generations_) generation->prepare();
+  add_decoding();
+  add_prompts();
+  // Neighbours with the same adapter go through it together.
+  std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
+    return a.generation->context().adapter() < b.generation->context().adapter();
+  });
+}
+
+void Scheduler::add_decoding() {
+  waiting_.clear();
+  for (Generation* generation : generations_) {
+    const bool wants = !generation->has_ended() && !generation->is_paused();
+    if (wants && generation->context().pending_tokens() == 1) waiting_.push_back(generation);
+  }
+  const auto most = static_cast<size_t>(or_most(options_.decoding, device_->info().prefill_rows));
+  if (waiting_.size() > most) {
+    // They take turns.
+    std::rotate(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(steps_ * most % waiting_.size()),
+                waiting_.end());
+    waiting_.resize(most);
+  }
+  for (Generation* generation : waiting_) {
+    const bool gave_up = generation->context().pending_tokens() > 1;  // for an earlier one, just now
+    if (!gave_up && add_part(*generation, 1)) decode_rows_++;
+  }
+}
+
+// The prompts that may have rows, in order of arrival. One begins, or begins again after it gave up its pages, when
+// there are pages for all of it: else it would take pages that it must give up soon. Whoever comes later begins later.
+void Scheduler::find_prompts() {
+  waiting_.clear();
+  int promised_pages = 0;
+  bool is_queueing = false;
+  for (Generation* generation : generations_) {
+    const Context& context = generation->context();
+    const bool wants = !generation->has_ended() && !generation->is_paused();
+    if (!wants || context.pending_tokens() <= 1) continue;
+    const int page_tokens = device_->info().page_tokens;
+    const int pages = (context.pending_tokens() + page_tokens - 1) / page_tokens;
+    if (context.stored_tokens() == 0) {
+      is_queueing = is_queueing || !has_free_pages(promised_pages + pages);
+      const bool is_alone = parts_.empty() && waiting_.empty();
+      if (is_queueing && !is_alone) continue;
+    }
+    waiting_.push_back(generation);
+    promised_pages += pages;
+  }
+}
+
+void Scheduler::add_prompts() {
+  find_prompts();
+  const int most = device_->info().prefill_rows;
+  int left = std::min(or_most(options_.prefill_chunk, most), most - decode_rows_);
+  if (std::cmp_greater(waiting_.size(), left)) {
+    std::rotate(waiting_.begin(),
+                waiting_.begin() + static_cast<ptrdiff_t>(steps_ * static_cast<uint64_t>(left) % waiting_.size()),
+                waiting_.end());
+    waiting_.resize(static_cast<size_t>(left));
+  }
+  // The shortest first: what it does not need of its equal share goes to the longer ones.
+  std::sort(waiting_.begin(), waiting_.end(), [](const Generation* a, const Generation* b) {
+    return a->context().pending_tokens() < b->context().pending_tokens();
+  });
+  for (size_t i = 0; i < waiting_.size(); i++) {
+    Generation& generation = *waiting_[i];
+    const auto sharers = static_cast<int>(waiting_.size() - i);
+    const int share = or_most(generation.options().prefill_chunk, (left + sharers - 1) / sharers);
+    const int rows = std::min(share, generation.context().pending_tokens());
+    if (add_part(generation, rows)) {
+      left -= rows;
+      prompt_rows_ += rows;
+    }
+  }
+}
+
+bool Scheduler::add_part(Generation& generation, int rows) {
+  if (rows == 0 || !take_pages(generation, rows)) return false;
+  parts_.push_back({&generation, rows});
+  return true;
+}
+
+bool Scheduler::has_free_pages(int pages) {
+  while (device_->free_pages() < pages) {
+    if (!options_.free_some_pages || !options_.free_some_pages()) return false;
+  }
+  return true;
+}
+
+bool Scheduler::has_part(const Generation& generation) const {
+  return std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.generation == &generation; });
+}
+
+// Whose pages `generation` may have: those of a paused reply, else of the one that came last, if after it.
+Generation* Scheduler::last_behind(const Generation& generation) {
+  const auto may_give = [&](const Generation* other) {
+    return other != &generation && !other->has_ended() && other->context().stored_tokens() > 0 && !has_part(*other);
+  };
+  for (Generation* other : generations_) {
+    if (other->is_paused() && may_give(other)) return other;
+  }
+  for (auto other = generations_.rbegin(); other != generations_.rend() && *other != &generation; ++other) {
+    if (may_give(*other)) return *other;
+  }
+  return nullptr;
+}
+
+bool Scheduler::take_pages(Generation& generation, int rows) {
+  while (true) {
+    Result<void> reserved = generation.context().reserve(rows);
+    if (reserved) return true;
+    if (options_.free_some_pages && options_.free_some_pages()) continue;
+    Generation* last = last_behind(generation);
+    if (last == nullptr) {
+      mark_stalled(generation, std::move(reserved).error());
+      return false;
+    }
+    last->context().forget_stored();
+    given_up_++;
+  }
+}
+
+void Scheduler::mark_stalled(Generation& generation, Error no_memory) {
+  const auto came_first = [&] {
+    return *std::find_if(generations_.begin(), generations_.end(),
+                         [&](const Generation* other) { return other == stalled_ || other == &generation; });
+  };
+  if (stalled_ != nullptr && came_first() == stalled_) return;
+  stalled_ = &generation;
+  no_memory_ = std::move(no_memory);
+}
+
+void Scheduler::play() {
+  rows_.clear();
+  for (const Part& part : parts_) part.generation->context().add_rows(part.rows, rows_);
+  device_->step(rows_);
+  logit_rows_.clear();
+  logit_readers_.clear();
+  int32_t last_row = -1;
+  for (const Part& part : parts_) {
+    last_row += part.rows;
+    part.generation->context().mark_stored(part.rows);
+    if (!part.generation->finish_step()) continue;
+    logit_rows_.push_back(last_row);
+    logit_readers_.push_back(part.generation);
+  }
+}
+
+void Scheduler::sample() {
+  const auto most = static_cast<size_t>(device_->info().output_rows);
+  for (size_t first = 0; first < logit_rows_.size(); first += most) {
+    const size_t count = std::min(most, logit_rows_.size() - first);
+    device_->compute_logits(std::span(logit_rows_).subspan(first, count));
+    for (size_t i = 0; i < count; i++) logit_readers_[first + i]->accept(device_->logits(static_cast<int>(i)));
+  }
+}
+
+}  // namespace hotaru
