@@ -64,6 +64,7 @@ class FakeDevice : public Device {
     info_.decode_rows = decode;
     info_.output_rows = output;
   }
+  void set_on_logits(std::function<void(std::span<const float>)> on_logits) { on_logits_ = std::move(on_logits); }
   void set_on_step(std::function<void()> on_step) { on_step_ = std::move(on_step); }
   [[nodiscard]] int stepped_tokens() const { return stepped_tokens_; }
   [[nodiscard]] int contexts() const {
@@ -131,7 +132,10 @@ class FakeDevice : public Device {
   void compute_logits(std::span<const int32_t> rows) override {
     CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
     logits_.clear();
-    for (const int32_t row : rows) logits_.push_back(logits_after(last_step_.at(static_cast<size_t>(row))));
+    for (const int32_t row : rows) {
+      logits_.push_back(logits_after(last_step_.at(static_cast<size_t>(row))));
+      if (on_logits_) on_logits_(logits_.back());
+    }
   }
   [[nodiscard]] std::span<const float> logits(int index) const override {
     return logits_.at(static_cast<size_t>(index));
@@ -188,6 +192,7 @@ class FakeDevice : public Device {
   DeviceInfo info_;
   Favourite favourite_;
   std::function<void()> on_step_;
+  std::function<void(std::span<const float>)> on_logits_;
   KvPool pool_;
   std::array<State, KvPool::kMaxContexts> states_;
   int hoard_ = -1;
