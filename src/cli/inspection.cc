@@ -22,6 +22,13 @@ Json quantisation_json(const fb::QuantisationInfo* info) {
           {"bits_per_weight", info->bits_per_weight()}};
 }
 
+Json features_json(const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>* features) {
+  Json list = Json::array();
+  if (features == nullptr) return list;
+  for (const flatbuffers::String* name : *features) list.push_back(name->str());
+  return list;
+}
+
 Json adapters_json(const flatbuffers::Vector<flatbuffers::Offset<fb::Adapter>>* adapters) {
   Json list = Json::array();
   if (adapters == nullptr) return list;
@@ -63,6 +70,7 @@ Result<Json> file_summary(const char* kind, const Container& container, const Me
               {"context_tokens", meta.shape()->max_positions()},
               {"quantisation", quantisation_json(meta.quantisation())},
               {"memory", nullptr},
+              {"features", features_json(meta.required_features())},
               {"adapters", adapters_json(meta.adapters())},
               {"programs", Json::array()},
               {"chat_template", chat_template}};
@@ -109,6 +117,7 @@ Result<Inspection> inspect_checkpoint(const std::string& directory) {
                    {"context_tokens", graph.shape.max_positions},
                    {"quantisation", nullptr},
                    {"memory", nullptr},
+                   {"features", Json::array()},
                    {"adapters", Json::array()},
                    {"programs", Json::array()},
                    {"chat_template", text && !text->chat_template.empty()}};
@@ -167,6 +176,9 @@ std::string summary_text(const Inspection& found) {
                             quantisation["bits_per_weight"].get<double>(), quantisation["recipe"].get<std::string>()));
     out += line("activations", quantisation["activations"].get<std::string>());
     out += line("KV cache", quantisation["kv"].get<std::string>());
+  }
+  if (const auto features = summary["features"].get<std::vector<std::string>>(); !features.empty()) {
+    out += line("features", fmt::format("{}", fmt::join(features, ", ")));
   }
   for (const Json& program : summary["programs"]) {
     out += line("program", fmt::format("{}: {} calls, at most {} rows", program["name"].get<std::string>(),

@@ -47,7 +47,7 @@ std::vector<QueryTile> query_tiles(std::span<const int64_t> lengths, size_t head
   return tiles;
 }
 
-// Matrices by their first element and the distance between rows. scores_of: out = scale * left * right^T; mixture_of:
+// Matrices by their first element and the distance between rows. add_scores: out += scale * left * right^T; mixture_of:
 // out = keep * out + left * right.
 struct Product {
   const float* left;
@@ -61,10 +61,11 @@ struct ProductShape {
   size_t rows, columns, inner;
 };
 
-void scores_of(const Product& product, const ProductShape& shape, float scale) {
+// keep 0: out was nothing before.
+void add_scores(const Product& product, const ProductShape& shape, float scale, float keep) {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(shape.rows), blas_int(shape.columns),
               blas_int(shape.inner), scale, product.left, blas_int(product.left_stride), product.right,
-              blas_int(product.right_stride), 0.0F, product.out, blas_int(product.out_stride));
+              blas_int(product.right_stride), keep, product.out, blas_int(product.out_stride));
 }
 
 void mixture_of(const Product& product, const ProductShape& shape, float keep) {
@@ -73,34 +74,60 @@ void mixture_of(const Product& product, const ProductShape& shape, float keep) {
               blas_int(product.right_stride), keep, product.out, blas_int(product.out_stride));
 }
 
-// output = softmax(q k^T / sqrt(E)) v over the prefix and keys [0, position]; scores: room for count * (prefix + first
-// + count) numbers.
-void attention_tile(const FloatAttention& attention, const QueryTile& tile, float* scores) {
-  const size_t width = attention.head_width;
-  const size_t row_width = attention.heads * width;
-  const size_t kv_row_width = attention.kv_heads * width;
-  const size_t kv_column = tile.head / (attention.heads / attention.kv_heads) * width;
-  const size_t prefix = attention.prefix_tokens;
-  const size_t keys = tile.first + tile.count;
-  const size_t stride = prefix + keys;
-  const size_t offset = (tile.segment + tile.first) * row_width + tile.head * width;
-  const float* query = attention.query + offset;
-  const float* key = attention.key + tile.segment * kv_row_width + kv_column;
-  const float* value = attention.value + tile.segment * kv_row_width + kv_column;
-  float* output = attention.output + offset;
-  const float scale = 1.0F / std::sqrt(static_cast<float>(width));
-  if (prefix > 0) {
-    scores_of({query, row_width, attention.prefix_key + kv_column, kv_row_width, scores, stride},
-              {tile.count, prefix, width}, scale);
+// A tile's place in its attention.
+struct TilePlace {
+  size_t row_width, kv_row_width, prefix, keys;
+  size_t query;         // of the first element in [T, H * E]
+  size_t key;           // in [T, G * E]
+  size_t constant_key;  // in [P, G * E]
+
+  TilePlace(const FloatAttention& attention, const QueryTile& tile)
+      : row_width(attention.heads * attention.head_width),
+        kv_row_width(attention.kv_heads * attention.head_width),
+        prefix(attention.prefix_tokens),
+        keys(tile.first + tile.count),
+        query((tile.segment + tile.first) * row_width + tile.head * attention.head_width),
+        key(0),
+        constant_key(tile.head / (attention.heads / attention.kv_heads) * attention.head_width) {
+    key = tile.segment * kv_row_width + constant_key;
   }
-  scores_of({query, row_width, key, kv_row_width, scores + prefix, stride}, {tile.count, keys, width}, scale);
+};
+
+// scores [count, prefix + keys] = q k^T / sqrt(E), and the product of the split bias.
+void tile_scores(const FloatAttention& attention, const QueryTile& tile, const TilePlace& place, float* scores) {
+  const size_t width = attention.head_width;
+  const size_t stride = place.prefix + place.keys;
+  const float scale = 1.0F / std::sqrt(static_cast<float>(width));
+  const auto add = [&](const float* query, const float* prefix_key, const float* key, float keep) {
+    const float* left = query + place.query;
+    if (place.prefix > 0) {
+      add_scores({left, place.row_width, prefix_key + place.constant_key, place.kv_row_width, scores, stride},
+                 {tile.count, place.prefix, width}, scale, keep);
+    }
+    add_scores({left, place.row_width, key + place.key, place.kv_row_width, scores + place.prefix, stride},
+               {tile.count, place.keys, width}, scale, keep);
+  };
+  add(attention.query, attention.prefix_key, attention.key, 0.0F);
+  if (attention.bias_query != nullptr) add(attention.bias_query, attention.prefix_bias_key, attention.bias_key, 1.0F);
+}
+
+// output = softmax(scores) v over the prefix and keys [0, position]; scores: room for count * (prefix + first + count)
+// numbers.
+void attention_tile(const FloatAttention& attention, const QueryTile& tile, float* scores) {
+  const TilePlace place(attention, tile);
+  const auto [row_width, kv_row_width, prefix, keys, query, key, constant_key] = place;
+  const size_t width = attention.head_width;
+  const size_t stride = prefix + keys;
+  const float* value = attention.value + key;
+  float* output = attention.output + query;
+  tile_scores(attention, tile, place, scores);
   float sums[kQueryTile];
   for (size_t i = 0; i < tile.count; i++) {
     sums[i] = exponentiate_row({scores + i * stride, stride}, prefix + tile.first + i + 1);
   }
   mixture_of({scores + prefix, stride, value, kv_row_width, output, row_width}, {tile.count, width, keys}, 0.0F);
   if (prefix > 0) {
-    mixture_of({scores, stride, attention.prefix_value + kv_column, kv_row_width, output, row_width},
+    mixture_of({scores, stride, attention.prefix_value + constant_key, kv_row_width, output, row_width},
                {tile.count, width, prefix}, 1.0F);
   }
   for (size_t i = 0; i < tile.count; i++) {

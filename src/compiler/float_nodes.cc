@@ -82,6 +82,7 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
     }
     take_buffer(nodes[i].output, chunk.tokens);
     play_node(nodes[i], chunk);
+    keep_bias_query(nodes, i);
     if (hook) {
       hook(nodes[i].output,
            std::span(buffers_[at_index(nodes[i].output)]).first(values_[at_index(nodes[i].output)].size()));
@@ -104,40 +105,61 @@ void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {
                           .k = width});
     return;
   }
-  if (node.kind == NodeKind::kAttention) {
-    if (node.key_bias != kNone) add_key_bias(node, chunk);
-    const std::span<const float> key = node.key_bias == kNone ? values_[at_index(node.inputs[1])] : biased_key_;
-    float_attention(*pool_,
-                    {.query = values_[at_index(node.inputs[0])].data(),
-                     .key = key.data(),
-                     .value = values_[at_index(node.inputs[2])].data(),
-                     .output = output,
-                     .heads = at_index(node.heads),
-                     .kv_heads = at_index(node.kv_heads),
-                     .head_width = at_index(node.head_width),
-                     .prefix_tokens = node.prefix_key == kNone ? 0 : graph_->prefix.size(),
-                     .prefix_key = weights_->data(node.prefix_key),
-                     .prefix_value = weights_->data(node.prefix_value)},
-                    chunk.lengths);
-    return;
-  }
+  if (node.kind == NodeKind::kAttention) return play_attention(node, chunk, output);
   play_rows(node, chunk);
 }
 
-// biased_key_ = the node's keys and the bias that was kept out of them, turned to each row's position.
-void NodePlayer::add_key_bias(const Node& node, const TokenChunk& chunk) {
+void NodePlayer::play_attention(const Node& node, const TokenChunk& chunk, float* output) {
+  FloatAttention attention{.query = values_[at_index(node.inputs[0])].data(),
+                           .key = values_[at_index(node.inputs[1])].data(),
+                           .value = values_[at_index(node.inputs[2])].data(),
+                           .output = output,
+                           .heads = at_index(node.heads),
+                           .kv_heads = at_index(node.kv_heads),
+                           .head_width = at_index(node.head_width),
+                           .prefix_tokens = node.prefix_key == kNone ? 0 : graph_->prefix.size(),
+                           .prefix_key = weights_->data(node.prefix_key),
+                           .prefix_value = weights_->data(node.prefix_value)};
+  if (node.key_bias != kNone) {
+    turn_key_bias(node, chunk);
+    attention.bias_query = bias_query_.data();
+    attention.bias_key = bias_key_.data();
+    attention.prefix_bias_key = prefix_bias_key_.data();
+    attention.prefix_key = prefix_key_.data();
+  }
+  float_attention(*pool_, attention, chunk.lengths);
+}
+
+// Queries meet a bias that was kept out of the keys before they are rounded.
+void NodePlayer::keep_bias_query(std::span<const Node> nodes, size_t index) {
+  const ValueId made = nodes[index].output;
+  const bool is_bias_query = std::ranges::any_of(nodes.subspan(index + 1), [made](const Node& node) {
+    return node.kind == NodeKind::kAttention && node.key_bias != kNone && node.inputs[0] == made;
+  });
+  if (!is_bias_query) return;
+  const std::span<const float> query = values_[at_index(made)];
+  bias_query_.assign(query.begin(), query.end());
+}
+
+// bias_key_, prefix_bias_key_ = the bias that was kept out of the node's keys, turned to each row's position;
+// prefix_key_ = the prefix tokens' keys without it.
+void NodePlayer::turn_key_bias(const Node& node, const TokenChunk& chunk) {
   const auto rope = std::ranges::find(graph_->nodes, node.inputs[1], &Node::output);
   CHECK(rope != graph_->nodes.end() && rope->kind == NodeKind::kRope);
   const RotationTable& table = rotations_[at_index(rope->frequency)];
   const auto width = static_cast<size_t>(graph_->values[at_index(node.inputs[1])].width);
   const std::span<const float> bias(weights_->data(node.key_bias), width);
-  biased_key_.resize(chunk.tokens * width);
-  for (size_t row = 0; row < chunk.tokens; row++) {
-    float* sum = biased_key_.data() + row * width;
-    rope_row({table.cosine(positions_[row]), table.sine(positions_[row]), at_index(node.head_width)}, bias, sum);
-    const std::span<const float> key = row_of(node.inputs[1], row);
-    for (size_t i = 0; i < width; i++) sum[i] += key[i];
-  }
+  const auto turn = [&](size_t position, float* to) {
+    rope_row({table.cosine(position), table.sine(position), at_index(node.head_width)}, bias, to);
+  };
+  bias_key_.resize(chunk.tokens * width);
+  for (size_t row = 0; row < chunk.tokens; row++) turn(positions_[row], bias_key_.data() + row * width);
+  if (node.prefix_key == kNone) return;
+  const float* prefix = weights_->data(node.prefix_key);
+  prefix_key_.assign(prefix, prefix + graph_->prefix.size() * width);
+  prefix_bias_key_.resize(prefix_key_.size());
+  for (size_t i = 0; i < graph_->prefix.size(); i++) turn(i, prefix_bias_key_.data() + i * width);
+  for (size_t i = 0; i < prefix_key_.size(); i++) prefix_key_[i] -= prefix_bias_key_[i];
 }
 
 void NodePlayer::play_rows(const Node& node, const TokenChunk& chunk) {

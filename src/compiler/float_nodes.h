@@ -47,7 +47,9 @@ class NodePlayer {
 
  private:
   void play_node(const Node& node, const TokenChunk& chunk);
-  void add_key_bias(const Node& node, const TokenChunk& chunk);
+  void play_attention(const Node& node, const TokenChunk& chunk, float* output);
+  void turn_key_bias(const Node& node, const TokenChunk& chunk);
+  void keep_bias_query(std::span<const Node> nodes, size_t index);
   void play_rows(const Node& node, const TokenChunk& chunk);
   void play_row(const Node& node, size_t row, float* output);
   [[nodiscard]] std::span<const float> row_of(ValueId value, size_t row) const;
@@ -62,7 +64,10 @@ class NodePlayer {
   std::vector<std::span<const float>> values_;  // by ValueId; empty: not made
   std::vector<std::vector<float>> buffers_;     // by ValueId, behind values_
   std::vector<std::vector<float>> free_buffers_;
-  std::vector<float> biased_key_;  // [tokens, G * E]
+  // Of an attention whose keys lack their bias: queries as no hook has changed them, and the bias at each position.
+  std::vector<float> bias_query_;                    // [tokens, H * E]
+  std::vector<float> bias_key_;                      // [tokens, G * E]
+  std::vector<float> prefix_bias_key_, prefix_key_;  // [P, G * E]: the bias, and keys without it
 };
 
 }  // namespace hotaru

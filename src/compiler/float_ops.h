@@ -65,6 +65,10 @@ struct FloatAttention {
   size_t prefix_tokens = 0;           // P
   const float* prefix_key = nullptr;  // [P, G * E]
   const float* prefix_value = nullptr;
+  // Split keys: every score also has a product of these, so that queries and keys may be rounded without them.
+  const float* bias_query = nullptr;       // [T, H * E] or null
+  const float* bias_key = nullptr;         // [T, G * E]
+  const float* prefix_bias_key = nullptr;  // [P, G * E]
 };
 // lengths: tokens of each segment, one after the other.
 void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths);

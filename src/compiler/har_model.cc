@@ -67,6 +67,7 @@ std::unique_ptr<fb::NodeT> node_table(const Node& node) {
   table->prefix_key = node.prefix_key;
   table->prefix_value = node.prefix_value;
   table->input_shift = node.input_shift;
+  table->key_bias_reach = node.key_bias_reach;
   return table;
 }
 
@@ -109,6 +110,7 @@ Node node_of(const fb::NodeT& table) {
   node.prefix_key = table.prefix_key;
   node.prefix_value = table.prefix_value;
   node.input_shift = table.input_shift;
+  node.key_bias_reach = table.key_bias_reach;
   return node;
 }
 
@@ -151,6 +153,9 @@ std::vector<std::string> required_features(const Graph& graph) {
     features.emplace_back(kFeatureWideInputs);
   }
   if (!graph.prefix.empty()) features.emplace_back(kFeaturePrefix);
+  if (std::ranges::any_of(graph.nodes, [](const Node& node) { return node.key_bias != kNone; })) {
+    features.emplace_back(kFeatureKeyBias);
+  }
   return features;
 }
 

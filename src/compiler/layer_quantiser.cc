@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -19,10 +18,6 @@ constexpr size_t kHeldOutShare = 8;
 constexpr size_t kRangeTokens = 32768;
 constexpr size_t kMomentTokensAtLeast = 32768;
 constexpr size_t kMomentTokensPerInput = 4;
-// Keys are shifted when that leaves at most this much of their range.
-constexpr float kWorthShifting = 0.8F;
-// Noise of a score, in nats, that costs little: the divergence of two softmaxes is about half its square.
-constexpr double kMostScoreNoise = 0.05;
 // Below this the rounding of an input outweighs that of 4-bit weights: the input takes 16 bits.
 constexpr double kLeastInputSqnr = 18;
 
@@ -118,6 +113,8 @@ Result<std::span<const float>> LayerQuantiser::play_device(const Half& half, siz
   return invalid("layer {}: the model gives a NaN or an infinity on the calibration text", half.layer);
 }
 
+size_t LayerQuantiser::range_stride() const { return stride_for(streams_->chunks, kRangeTokens); }
+
 Result<void> LayerQuantiser::choose_ranges(const Half& half, const std::vector<ValueId>& values) {
   std::map<ValueId, Histogram> histograms;
   std::map<ValueId, std::vector<uint32_t>> weights;
@@ -130,7 +127,7 @@ Result<void> LayerQuantiser::choose_ranges(const Half& half, const std::vector<V
   const ValueHook observer = [&](ValueId id, std::span<float> rows) {
     if (const auto found = histograms.find(id); found != histograms.end()) found->second.add(rows, weights[id]);
   };
-  const size_t stride = stride_for(streams_->chunks, kRangeTokens);
+  const size_t stride = range_stride();
   for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
     TRY(play_device(half, count, streams_->chunks[i], observer));
   }
@@ -181,83 +178,6 @@ bool LayerQuantiser::is_linear_input(ValueId id) const {
   return std::ranges::any_of(context_->graph->nodes, [this, id](const Node& node) {
     return node.kind == NodeKind::kLinear && node.inputs[0] == id && !is_int8(*context_->graph, node);
   });
-}
-
-// What the layer's queries and keys are like before they are rounded.
-struct LayerQuantiser::KeyStatistics {
-  std::vector<float> lowest, highest;  // of each key channel [G*E]
-  double query_power = 0;              // mean square of a query's element
-
-  [[nodiscard]] float reach() const { return *std::ranges::max_element(highest) - *std::ranges::min_element(lowest); }
-  // Range left when each channel's midrange is taken away.
-  [[nodiscard]] float centred_reach() const {
-    float reach = 0;
-    for (size_t i = 0; i < lowest.size(); i++) reach = std::max(reach, highest[i] - lowest[i]);
-    return reach;
-  }
-  // Standard deviation of an attention score, in nats, that rounding keys over `reach` to 8 bits brings in:
-  // q . e / sqrt(E) with e uniform in a step.
-  [[nodiscard]] double score_noise(float reach) const {
-    return static_cast<double>(reach) / 255 * std::sqrt(query_power / 12);
-  }
-};
-
-Result<LayerQuantiser::KeyStatistics> LayerQuantiser::observe_keys(const Half& half, ValueId query) {
-  const size_t width = static_cast<size_t>(value(key_).width);
-  KeyStatistics keys;
-  keys.lowest.assign(width, std::numeric_limits<float>::infinity());
-  keys.highest.assign(width, -std::numeric_limits<float>::infinity());
-  double squares = 0;
-  double count = 0;
-  const ValueHook observer = [&](ValueId id, std::span<float> rows) {
-    if (id == query) {
-      for (const float x : rows) squares += static_cast<double>(x) * static_cast<double>(x);
-      count += static_cast<double>(rows.size());
-    }
-    if (id != key_) return;
-    for (size_t i = 0; i < rows.size(); i++) {
-      keys.lowest[i % width] = std::min(keys.lowest[i % width], rows[i]);
-      keys.highest[i % width] = std::max(keys.highest[i % width], rows[i]);
-    }
-  };
-  const size_t nodes = std::max(nodes_until(half, key_), nodes_until(half, query));
-  const size_t stride = stride_for(streams_->chunks, kRangeTokens);
-  for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
-    TRY(play_device(half, nodes, streams_->chunks[i], observer));
-  }
-  keys.query_power = squares / std::max(count, 1.0);
-  return keys;
-}
-
-// Keys in the cheapest form that keeps the scores (QUANTISATION 3): as they are, or less a static vector, which changes
-// no probability.
-Result<void> LayerQuantiser::choose_key_form(const Half& half, const Block& block) {
-  if (is_skipped(*context_, "shift-keys")) return {};
-  Node& attention = context_->graph->nodes[static_cast<size_t>(block.attention - context_->graph->nodes.data())];
-  const ValueId query = attention.inputs[0];
-  TRY_ASSIGN(const KeyStatistics keys, observe_keys(half, query));
-  const float plain = keys.reach();
-  const float shifted = keys.centred_reach();
-  const double noise = keys.score_noise(std::min(plain, shifted));
-  if (noise > kMostScoreNoise) {
-    warn(fmt::format(
-        "layer {}: rounding keys disturbs attention scores by {:.3f} (want {}); splitting the keys' bias off "
-        "is not supported yet",
-        half.layer, noise, kMostScoreNoise));
-  }
-  if (shifted > kWorthShifting * plain) return {};
-  note(
-      fmt::format("layer {}: keys are shifted, their range shrinks from {:.3g} to {:.3g}", half.layer, plain, shifted));
-  Parameter parameter;
-  parameter.name = attention.name + ".key_shift";
-  parameter.columns = static_cast<int64_t>(keys.lowest.size());
-  for (size_t i = 0; i < keys.lowest.size(); i++) {
-    key_shift_.push_back((keys.lowest[i] + keys.highest[i]) / 2);
-    parameter.values.push_back(static_cast<double>(key_shift_.back()));
-  }
-  attention.key_shift = context_->graph->add_parameter(std::move(parameter));
-  context_->stored.resize(context_->graph->parameters.size());
-  return {};
 }
 
 void LayerQuantiser::warn(std::string text) {

@@ -7,6 +7,7 @@
 #include "compiler/block.h"
 #include "compiler/gptq.h"
 #include "compiler/histogram.h"
+#include "compiler/key_form.h"
 #include "compiler/moment_sum.h"
 #include "compiler/pass.h"
 #include "compiler/twin_streams.h"
@@ -23,7 +24,6 @@ class LayerQuantiser {
   Result<void> run_head();
 
  private:
-  struct KeyStatistics;
   // Half a layer: nodes from a norm to the sum with the residual stream.
   struct Half {
     std::span<const Node> nodes;
@@ -35,8 +35,17 @@ class LayerQuantiser {
   Result<void> choose_ranges(const Half& half, const std::vector<ValueId>& values);
   [[nodiscard]] std::vector<uint32_t> channel_weights(const Half& half, ValueId value) const;
   void settle_range(ValueId id, const Histogram& histogram, int layer);
+  // Keys (layer_keys.cc).
+  struct WholeKeys {
+    const KeyStatistics* keys;  // with their bias
+    double divergence;
+  };
   Result<KeyStatistics> observe_keys(const Half& half, ValueId query);
   Result<void> choose_key_form(const Half& half, const Block& block);
+  [[nodiscard]] std::vector<float> worthwhile_shift(const KeyStatistics& keys) const;
+  void shift_keys(const Block& block, const KeyStatistics& keys, const std::vector<float>& shift);
+  Result<bool> split_keys(const Half& half, const Block& block, const WholeKeys& whole);
+  Result<void> measure_key_bias(const Half& half, const Block& block);
   void note(std::string text);
   void warn(std::string text);
   [[nodiscard]] bool is_linear_input(ValueId id) const;
@@ -46,8 +55,13 @@ class LayerQuantiser {
   Result<void> advance(const Half& half);
   Result<std::span<const float>> play_device(const Half& half, size_t count, const TokenChunk& chunk,
                                              const ValueHook& observer);
+  // Every so many chunks one is enough for ranges.
+  [[nodiscard]] size_t range_stride() const;
   [[nodiscard]] size_t nodes_until(const Half& half, ValueId value) const;
   [[nodiscard]] Half half_of(const Node& first, const Node& last, int layer) const;
+  Node& editable(const Node& node) {
+    return context_->graph->nodes[static_cast<size_t>(&node - context_->graph->nodes.data())];
+  }
   Value& value(ValueId id) { return context_->graph->values[static_cast<size_t>(id)]; }
 
   PassContext* context_;

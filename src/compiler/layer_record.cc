@@ -27,12 +27,13 @@ Json stored_json(const StoredParameter& stored) {
 
 StoredParameter stored_of(const Json& json) { return {json.at(0), json.at(1), json.at(2), json.at(3)}; }
 
-Json node_json(const Node& node) { return {node.bias, node.key_shift, node.key_bias}; }
+Json node_json(const Node& node) { return {node.bias, node.key_shift, node.key_bias, node.key_bias_reach}; }
 
 void set_node(const Json& json, Node& node) {
   node.bias = json.at(0);
   node.key_shift = json.at(1);
   node.key_bias = json.at(2);
+  node.key_bias_reach = json.at(3);
 }
 
 Json parameter_json(const Parameter& parameter) {

@@ -17,7 +17,7 @@ enum BodyBuffer {
   kResidual,    // [D] f32
   kNormed,      // [D] u8
   kQkv,         // [(H + 2 G) E] f32
-  kQuery,       // [H E] s8
+  kQuery,       // [H E] s8; its twin: coefficients of split keys
   kAttended,    // [H E] u8
   kGateUp,      // [2 F] f32
   kFfn,         // [F] u8
@@ -36,7 +36,8 @@ std::unique_ptr<fb::BufferT> buffer(const char* name, uint64_t row_bytes, uint32
 
 class Lowering {
  public:
-  explicit Lowering(const OptimisedModel& model) : model_(model), graph_(model.graph), tensors_(model) {}
+  explicit Lowering(const OptimisedModel& model)
+      : model_(model), graph_(model.graph), tensors_(model), attention_(graph_, tensors_) {}
 
   Result<LoweredModel> run(int64_t context_tokens) {
     TRY(check_sizes(graph_.shape));
@@ -107,8 +108,8 @@ class Lowering {
   }
 
   // The buffer for a value's codes: `narrow` itself, or its 16-bit twin.
-  int codes(BodyBuffer narrow, ValueId id) {
-    if (tensors_.bits(id) == 8) return narrow;
+  int codes(BodyBuffer narrow, ValueId id) { return tensors_.bits(id) == 8 ? narrow : twin(narrow); }
+  int twin(BodyBuffer narrow) {
     const auto found = std::ranges::find(wide_buffers_, narrow);
     const auto index = static_cast<int>(found - wide_buffers_.begin());
     if (found == wide_buffers_.end()) wide_buffers_.push_back(narrow);
@@ -167,16 +168,17 @@ class Lowering {
 
   // Queries, keys and values of qkv, then attention over the layer's part of the KV pages.
   Result<void> lower_attention(const std::string& place, const Block& block) {
-    AttentionLowering attention(graph_, tensors_);
-    TRY_ASSIGN(fb::RopeCallT rope, attention.rope(place + "rope", block));
+    TRY_ASSIGN(fb::RopeCallT rope, attention_.rope(place + "rope", block));
     const int layer = block.attention->layer;
     rope.qkv_buffer = kQkv;
     rope.query_buffer = kQuery;
+    if (block.attention->key_bias != kNone) rope.bias_query_buffer = twin(kQuery);
     rope.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
     rope.value_offset = rope.key_offset + side_bytes();
     add_call(place + "rope", layer, rope);
-    TRY_ASSIGN(fb::AttentionCallT call, attention.attention(block));
+    TRY_ASSIGN(fb::AttentionCallT call, attention_.attention(block));
     call.query_buffer = rope.query_buffer;
+    call.bias_query_buffer = rope.bias_query_buffer;
     call.output_buffer = codes(kAttended, block.attention->output);
     call.key_offset = rope.key_offset;
     call.value_offset = rope.value_offset;
@@ -271,6 +273,7 @@ class Lowering {
   const OptimisedModel& model_;
   const Graph& graph_;
   LoweredTensors tensors_;
+  AttentionLowering attention_;
   std::vector<fb::CallT> calls_;
   std::vector<BodyBuffer> wide_buffers_;
   LoweredModel result_;

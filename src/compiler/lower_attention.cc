@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compiler/float_ops.h"
 #include "kernels/attention/attention.h"
 
 namespace hotaru {
@@ -36,6 +37,12 @@ Constants quantise_constants(const std::vector<double>& values, const ConstantSh
   return constants;
 }
 
+// The step of a query's 16-bit coefficients: what calibration saw, and a quarter more.
+float coefficient_step(const Node& attention) {
+  constexpr float kMargin = 1.25F;
+  return attention.key_bias_reach > 0 ? attention.key_bias_reach * kMargin / kMostSignedCode : 1.0F;
+}
+
 }  // namespace
 
 Result<fb::RopeCallT> AttentionLowering::rope(const std::string& name, const Block& block) {
@@ -49,6 +56,7 @@ Result<fb::RopeCallT> AttentionLowering::rope(const std::string& name, const Blo
   TRY(add_norms(name, block, call));
   TRY_ASSIGN(call.key_shift, tensors_.values(block.attention->key_shift, fb::Layout::F32));
   TRY(add_rope_scales(name, block, call));
+  TRY(add_split(name, block, call));
   return call;
 }
 
@@ -115,12 +123,41 @@ Result<fb::AttentionCallT> AttentionLowering::attention(const Block& block) {
   call.output_bits = static_cast<uint8_t>(tensors_.bits(node.output));
   call.output_inverse_scale = 1.0F / output.scale;
   call.output_zero_point = static_cast<float>(output.zero_point);
-  TRY(add_prefix(node, call));
+  TRY(add_split(block, call));
+  TRY(add_prefix(block, call));
   return call;
 }
 
+Result<std::vector<double>> AttentionLowering::moved_prefix_keys(const Block& block) {
+  const Node& node = *block.attention;
+  TRY_ASSIGN(const std::vector<float> key, tensors_.floats(node.prefix_key));
+  std::vector<double> moved(key.begin(), key.end());
+  const size_t width = kv_heads() * head_width();
+  if (node.key_shift != kNone) {
+    TRY_ASSIGN(const std::vector<float> shift, tensors_.floats(node.key_shift));
+    for (size_t i = 0; i < moved.size(); i++) moved[i] -= static_cast<double>(shift[i % width]);
+  }
+  if (node.key_bias != kNone) {
+    TRY_ASSIGN(const std::vector<float> bias, tensors_.floats(node.key_bias));
+    TRY_ASSIGN(const SplitColumns* split, columns_of(*block.k_rope));
+    std::vector<float> turned(width);
+    for (size_t i = 0; i < moved.size(); i++) {
+      const size_t angles = i / width * split->columns.half;
+      const Rotation rotation{split->columns.cosine.data() + angles, split->columns.sine.data() + angles, head_width()};
+      if (i % width == 0) rope_row(rotation, bias, turned.data());
+      moved[i] -= static_cast<double>(turned[i % width]);
+    }
+  }
+  for (size_t i = 0; i < moved.size(); i++) {
+    TRY_ASSIGN(const StaticRange range, tensors_.range(node.inputs[1], i / head_width() % kv_heads()));
+    moved[i] += static_cast<double>(range.scale) * range.zero_point;
+  }
+  return moved;
+}
+
 // kernels/attention/attention.h says what is in the keys.
-Result<void> AttentionLowering::add_prefix(const Node& node, fb::AttentionCallT& call) {
+Result<void> AttentionLowering::add_prefix(const Block& block, fb::AttentionCallT& call) {
+  const Node& node = *block.attention;
   const ConstantShape shape{graph_.prefix.size(), kv_heads(), head_width()};
   if (shape.tokens == 0) return {};
   if (node.prefix_key == kNone) return invalid("'{}' has no constants of the prefix tokens", node.name);
@@ -129,17 +166,7 @@ Result<void> AttentionLowering::add_prefix(const Node& node, fb::AttentionCallT&
                          kMaxPrefixHeadWidth);
   }
   TRY_ASSIGN(const std::vector<float> value, tensors_.floats(node.prefix_value));
-  TRY_ASSIGN(const std::vector<float> key, tensors_.floats(node.prefix_key));
-  std::vector<float> shift(shape.kv_heads * shape.head_width);
-  if (node.key_shift != kNone) {
-    TRY_ASSIGN(shift, tensors_.floats(node.key_shift));
-  }
-  std::vector<double> moved(key.begin(), key.end());
-  for (size_t i = 0; i < moved.size(); i++) {
-    TRY_ASSIGN(const StaticRange range, tensors_.range(node.inputs[1], i / shape.head_width % shape.kv_heads));
-    moved[i] -= static_cast<double>(shift[i % shift.size()]);
-    moved[i] += static_cast<double>(range.scale) * range.zero_point;
-  }
+  TRY_ASSIGN(const std::vector<double> moved, moved_prefix_keys(block));
   const Constants keys = quantise_constants(moved, shape);
   const Constants values = quantise_constants({value.begin(), value.end()}, shape);
   std::vector<float> score_scales;
@@ -152,6 +179,45 @@ Result<void> AttentionLowering::add_prefix(const Node& node, fb::AttentionCallT&
   call.prefix_value = tensors_.add(node.name + ".prefix_value", extents, values.codes);
   call.prefix_score_scale = tensors_.add(node.name + ".prefix_score_scale", score_scales);
   call.prefix_value_scale = tensors_.add(node.name + ".prefix_value_scale", values.scale);
+  return {};
+}
+
+Result<const AttentionLowering::SplitColumns*> AttentionLowering::columns_of(const Node& rope) {
+  const auto [place, is_new] = split_columns_.try_emplace({rope.frequency, rope.attention_factor});
+  SplitColumns& split = place->second;
+  if (!is_new) return &split;
+  TRY_ASSIGN(const std::vector<double> frequency, tensors_.doubles(rope.frequency));
+  split.columns = make_key_columns(frequency, static_cast<double>(rope.attention_factor), graph_.shape.max_positions);
+  std::vector<float> constants = split.columns.codes.scale;
+  constants.insert(constants.end(), split.columns.codes.offset.begin(), split.columns.codes.offset.end());
+  split.constants = tensors_.add("key_constants", constants);
+  return &split;
+}
+
+Result<void> AttentionLowering::add_split(const std::string& name, const Block& block, fb::RopeCallT& call) {
+  if (block.attention->key_bias == kNone) return {};
+  TRY_ASSIGN(const std::vector<float> bias, tensors_.floats(block.attention->key_bias));
+  TRY_ASSIGN(const SplitColumns* split, columns_of(*block.k_rope));
+  call.bias_terms = tensors_.add(name + ".bias_terms", bias_terms(bias, split->columns.codes));
+  const std::vector<float> inverse(query_heads(), 1.0F / coefficient_step(*block.attention));
+  call.bias_inverse_scale = tensors_.add(name + ".bias_inverse_scale", inverse);
+  return {};
+}
+
+Result<void> AttentionLowering::add_split(const Block& block, fb::AttentionCallT& call) {
+  const Node& node = *block.attention;
+  if (node.key_bias == kNone) return {};
+  if (head_width() > kMaxSplitHeadWidth) {
+    return not_supported("'{}': keys split from their bias with heads of {}, want at most {}", node.name, head_width(),
+                         kMaxSplitHeadWidth);
+  }
+  TRY_ASSIGN(const SplitColumns* split, columns_of(*block.k_rope));
+  call.key_constants = split->constants;
+  TRY_ASSIGN(call.frequency, tensors_.values(block.k_rope->frequency, fb::Layout::F64));
+  call.attention_factor = block.k_rope->attention_factor;
+  const double scale = static_cast<double>(coefficient_step(node)) * 256 * M_LOG2E;
+  const auto per_head = static_cast<float>(scale / std::sqrt(static_cast<double>(node.head_width)));
+  call.bias_scale = tensors_.add(node.name + ".bias_scale", std::vector<float>(query_heads(), per_head));
   return {};
 }
 

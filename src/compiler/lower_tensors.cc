@@ -90,6 +90,11 @@ Result<std::vector<float>> LoweredTensors::floats(ParameterId id) const {
   return stored_vector<float>(id, stored(id).values, count);
 }
 
+Result<std::vector<double>> LoweredTensors::doubles(ParameterId id) const {
+  const auto count = static_cast<size_t>(parameter(id).rows * parameter(id).columns);
+  return stored_vector<double>(id, stored(id).values, count);
+}
+
 int LoweredTensors::keep(int stored_id, const std::string& name) {
   const auto [place, is_new] = kept_.try_emplace(stored_id, static_cast<int>(tensors_.size()));
   if (is_new) {

@@ -36,6 +36,7 @@ class LoweredTensors {
   Result<int> values(ParameterId id, fb::Layout layout);
   // The numbers of a parameter that stayed float.
   Result<std::vector<float>> floats(ParameterId id) const;
+  Result<std::vector<double>> doubles(ParameterId id) const;
   // The row scales of a matrix.
   Result<int> row_scales(ParameterId id);
   int add(const std::string& name, const std::vector<float>& values);

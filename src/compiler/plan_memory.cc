@@ -1,10 +1,12 @@
 #include "compiler/plan_memory.h"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "compiler/lower_adapters.h"
 #include "kernels/attention/attention.h"
+#include "kernels/bias_columns.h"
 #include "kernels/linear_int4/linear_int4.h"
 #include "kernels/low_rank.h"
 
@@ -18,6 +20,11 @@ struct Access {
   int read = -1;
   int write = -1;
   bool keeps_content = false;  // what was written before stays of use
+  int second_read = -1;
+  int second_write = -1;
+
+  [[nodiscard]] bool reads(int id) const { return read == id || second_read == id; }
+  [[nodiscard]] bool writes(int id) const { return write == id || second_write == id; }
 };
 
 Access access_of(const fb::CallT& call) {
@@ -32,10 +39,15 @@ Access access_of(const fb::CallT& call) {
       const fb::LinearCallT& linear = *call.operation.AsLinearCall();
       return {linear.input_buffer, linear.output_buffer, linear.add_to_output};
     }
-    case fb::Operation::RopeCall:
-      return {call.operation.AsRopeCall()->qkv_buffer, call.operation.AsRopeCall()->query_buffer};
-    case fb::Operation::AttentionCall:
-      return {call.operation.AsAttentionCall()->query_buffer, call.operation.AsAttentionCall()->output_buffer};
+    case fb::Operation::RopeCall: {
+      const fb::RopeCallT& rope = *call.operation.AsRopeCall();
+      return {.read = rope.qkv_buffer, .write = rope.query_buffer, .second_write = rope.bias_query_buffer};
+    }
+    case fb::Operation::AttentionCall: {
+      const fb::AttentionCallT& attention = *call.operation.AsAttentionCall();
+      return {
+          .read = attention.query_buffer, .write = attention.output_buffer, .second_read = attention.bias_query_buffer};
+    }
     case fb::Operation::SwiGluCall:
       return {call.operation.AsSwiGluCall()->input_buffer, call.operation.AsSwiGluCall()->output_buffer};
     case fb::Operation::NONE:
@@ -58,9 +70,9 @@ std::vector<std::vector<bool>> liveness(const fb::ProgramT& program) {
     bool is_needed = false;  // by a later call
     for (size_t c = calls; c-- > 0;) {
       const Access access = access_of(*program.calls[c]);
-      live[b][c] = is_needed || access.read == id || access.write == id;
-      if (access.write == id && !access.keeps_content) is_needed = false;
-      if (access.read == id || (access.write == id && access.keeps_content)) is_needed = true;
+      live[b][c] = is_needed || access.reads(id) || access.writes(id);
+      if (access.writes(id) && !access.keeps_content) is_needed = false;
+      if (access.reads(id) || (access.writes(id) && access.keeps_content)) is_needed = true;
     }
   }
   return live;
@@ -132,6 +144,19 @@ uint64_t workspace_bytes(const fb::HefT& meta) {
   return rounded_up(bytes);
 }
 
+// cos and sin, [positions, E / 2] each; and columns for split keys.
+uint64_t table_bytes(const fb::HefT& meta) {
+  const uint64_t width = meta.shape->head_width;
+  const uint64_t prefix = meta.kv->position_offset;
+  std::set<int> columns;
+  for (const auto& call : meta.programs[0]->calls) {
+    const fb::AttentionCallT* attention = call->operation.AsAttentionCall();
+    if (attention != nullptr && attention->key_constants != -1) columns.insert(attention->key_constants);
+  }
+  const uint64_t of_columns = bias_columns_bytes(meta.kv->pages, width) + prefix * width * sizeof(int16_t);
+  return (meta.kv->context_tokens + prefix) * width * sizeof(float) + columns.size() * of_columns;
+}
+
 }  // namespace
 
 Result<void> plan_memory(fb::HefT& meta, uint64_t weight_bytes) {
@@ -142,9 +167,7 @@ Result<void> plan_memory(fb::HefT& meta, uint64_t weight_bytes) {
   memory->weights = weight_bytes;
   memory->kv = meta.kv->page_bytes * meta.kv->pages;
   memory->adapters = adapter_memory_bytes(meta);
-  // cos and sin, [positions, E / 2] each.
-  memory->tables =
-      (uint64_t{meta.kv->context_tokens} + meta.kv->position_offset) * meta.shape->head_width * sizeof(float);
+  memory->tables = table_bytes(meta);
   memory->workspace_per_thread = workspace_bytes(meta);
   memory->total = memory->weights + memory->kv + memory->activations + memory->tables + memory->adapters +
                   memory->workspace_per_thread;

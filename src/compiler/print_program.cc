@@ -88,23 +88,29 @@ class Printer {
   [[nodiscard]] std::string text_of(const fb::RopeCall& call) const {
     const std::string norm =
         call.query_gamma() == -1 ? "" : fmt::format(", q norm, k norm, epsilon {}", call.epsilon());
-    return fmt::format("{}, keys at {}, values at {} = rope({}; {}{}{}) query 1/{} key 1/{} + {} value 1/{} + {}",
-                       buffer(call.query_buffer(), 1), call.key_offset(), call.value_offset(),
-                       buffer(call.qkv_buffer(), 4), tensor(call.frequency()), norm,
-                       call.key_shift() == -1 ? "" : ", key shift", numbers(call.query_inverse_scale()),
+    return fmt::format("{}{}, keys at {}, values at {} = rope({}; {}{}{}) query 1/{} key 1/{} + {} value 1/{} + {}",
+                       buffer(call.query_buffer(), 1), bias_query(call.bias_query_buffer(), call.bias_terms()),
+                       call.key_offset(), call.value_offset(), buffer(call.qkv_buffer(), 4), tensor(call.frequency()),
+                       norm, call.key_shift() == -1 ? "" : ", key shift", numbers(call.query_inverse_scale()),
                        numbers(call.key_inverse_scale()), numbers(call.key_zero_point()),
                        numbers(call.value_inverse_scale()), numbers(call.value_zero_point()));
   }
   [[nodiscard]] std::string text_of(const fb::AttentionCall& call) const {
     const std::string prefix = call.prefix_key() == -1 ? "" : ", prefix " + tensor(call.prefix_key());
-    return fmt::format("{} = attention({}, keys at {}, values at {}; score scale {}, value scale {}{}) {}",
+    return fmt::format("{} = attention({}{}, keys at {}, values at {}; score scale {}, value scale {}{}) {}",
                        codes(call.output_buffer(), call.output_bits()), buffer(call.query_buffer(), 1),
-                       call.key_offset(), call.value_offset(), numbers(call.score_scale()), numbers(call.value_scale()),
-                       prefix, quantised(call.output_bits(), call.output_inverse_scale(), call.output_zero_point()));
+                       bias_query(call.bias_query_buffer(), call.key_constants()), call.key_offset(),
+                       call.value_offset(), numbers(call.score_scale()), numbers(call.value_scale()), prefix,
+                       quantised(call.output_bits(), call.output_inverse_scale(), call.output_zero_point()));
   }
   [[nodiscard]] std::string text_of(const fb::SwiGluCall& call) const {
     return fmt::format("{} = swiglu({}) {}", codes(call.output_buffer(), call.output_bits()),
                        buffer(call.input_buffer(), 4), quantised(call));
+  }
+
+  // Split keys: ", query_16 16-bit [T, 256] (layers.0.rope.bias_terms f32 [512])"
+  [[nodiscard]] std::string bias_query(int id, int by) const {
+    return id == -1 ? "" : fmt::format(", {} ({})", buffer(id, 2), tensor(by));
   }
 
   // "normed 8-bit [T, 256]", with the width in elements of `element_bytes`.

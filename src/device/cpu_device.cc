@@ -68,7 +68,7 @@ CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
 
 Result<void> CpuDevice::set_up(const DeviceOptions& options) {
   TRY(plan_capacity(options));
-  build_rope_tables();
+  build_tables();
   TRY(plan_programs());
   TRY(check_budget(options));
   return allocate();
@@ -106,9 +106,13 @@ Result<void> CpuDevice::plan_capacity(const DeviceOptions& options) {
 }
 
 Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
-  const uint64_t table_bytes = static_cast<uint64_t>(positions()) * hef_.meta().shape()->head_width() * sizeof(float);
+  uint64_t table_bytes = 0;
+  for (const RopeTable& table : rope_tables_) table_bytes += 2 * table.cosine.size() * sizeof(float);
+  for (const KeyColumnTable& table : key_columns_) {
+    table_bytes += table.columns.pages.size() + table.columns.prefix.size() * sizeof(int16_t);
+  }
   const uint64_t workspaces = workspace_bytes_ * static_cast<uint64_t>(pool_->size());
-  info_.activation_bytes = arena_.size() + table_bytes * rope_tables_.size() + workspaces;
+  info_.activation_bytes = arena_.size() + table_bytes + workspaces;
   info_.adapter_bytes = adapter_planner_.vector_bytes();
   for (const Section& section : hef_.container().sections()) {
     if (section.type == SectionType::kAdapter) info_.adapter_bytes += section.length;
@@ -135,23 +139,40 @@ Result<void> CpuDevice::allocate() {
   return {};
 }
 
-void CpuDevice::build_rope_tables() {
-  const fb::Hef& meta = hef_.meta();
-  const size_t half = meta.shape()->head_width() / 2;
-  for (const fb::Program* program : *meta.programs()) {
+const RopeTable& CpuDevice::rope_table(int frequency_tensor, float attention_factor) {
+  const auto known = std::ranges::find_if(rope_tables_, [&](const RopeTable& table) {
+    return table.frequency_tensor == frequency_tensor && table.attention_factor == attention_factor;
+  });
+  if (known != rope_tables_.end()) return *known;
+  const size_t half = hef_.meta().shape()->head_width() / 2;
+  RopeTable table{frequency_tensor, attention_factor, std::vector<float>(positions() * half),
+                  std::vector<float>(positions() * half)};
+  const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(frequency_tensor).data());
+  fill_rope_table({positions(), {frequency, half}, static_cast<double>(attention_factor)}, table.cosine.data(),
+                  table.sine.data());
+  return rope_tables_.emplace_back(std::move(table));
+}
+
+void CpuDevice::add_key_columns(const fb::AttentionCall& call) {
+  const bool known = std::ranges::any_of(key_columns_, [&call](const KeyColumnTable& table) {
+    return table.constants_tensor == call.key_constants() && table.frequency_tensor == call.frequency() &&
+           table.attention_factor == call.attention_factor();
+  });
+  if (known) return;
+  const size_t width = hef_.meta().shape()->head_width();
+  const RopeTable& angles = rope_table(call.frequency(), call.attention_factor());
+  const auto* constants = reinterpret_cast<const float*>(hef_.tensor_bytes(call.key_constants()).data());
+  key_columns_.push_back({call.key_constants(), call.frequency(), call.attention_factor(),
+                          make_bias_columns({positions(), width / 2, angles.cosine.data(), angles.sine.data()},
+                                            {constants, constants + width}, info_.prefix.size())});
+}
+
+void CpuDevice::build_tables() {
+  for (const fb::Program* program : *hef_.meta().programs()) {
     for (const fb::Call* call : *program->calls()) {
-      const fb::RopeCall* rope = call->operation_as_RopeCall();
-      if (rope == nullptr) continue;
-      const bool known = std::any_of(rope_tables_.begin(), rope_tables_.end(), [&](const RopeTable& table) {
-        return table.frequency_tensor == rope->frequency() && table.attention_factor == rope->attention_factor();
-      });
-      if (known) continue;
-      RopeTable table{rope->frequency(), rope->attention_factor(), std::vector<float>(positions() * half),
-                      std::vector<float>(positions() * half)};
-      const auto* frequency = reinterpret_cast<const double*>(hef_.tensor_bytes(rope->frequency()).data());
-      fill_rope_table({positions(), {frequency, half}, rope->attention_factor()}, table.cosine.data(),
-                      table.sine.data());
-      rope_tables_.push_back(std::move(table));
+      if (const auto* rope = call->operation_as_RopeCall()) rope_table(rope->frequency(), rope->attention_factor());
+      const auto* attention = call->operation_as_AttentionCall();
+      if (attention != nullptr && attention->key_constants() >= 0) add_key_columns(*attention);
     }
   }
 }
@@ -161,6 +182,7 @@ Result<void> CpuDevice::plan_programs() {
   const ProgramMemory memory{&hef_,
                              arena_.data(),
                              rope_tables_,
+                             key_columns_,
                              page_count_ * kPageTokens,
                              static_cast<int>(info_.prefix.size()),
                              &adapter_planner_};

@@ -44,7 +44,9 @@ class CpuDevice final : public Device {
   CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa);
   Result<void> set_up(const DeviceOptions& options);
   Result<void> plan_capacity(const DeviceOptions& options);
-  void build_rope_tables();
+  void build_tables();
+  const RopeTable& rope_table(int frequency_tensor, float attention_factor);  // made when first asked for
+  void add_key_columns(const fb::AttentionCall& call);
   Result<void> plan_programs();
   void find_adapter_runs(std::span<const StepRow> rows);
   Result<void> check_budget(const DeviceOptions& options);
@@ -63,6 +65,7 @@ class CpuDevice final : public Device {
   Region workspace_;
   KvPool kv_;
   std::vector<RopeTable> rope_tables_;
+  std::vector<KeyColumnTable> key_columns_;
   AdapterPlanner adapter_planner_;
   PlannedProgram prefill_, tbt_, head_;
 

@@ -185,7 +185,29 @@ class Resolver {
     args.query = buffer<int8_t>(call.query_buffer());
     args.key_offset = call.key_offset();
     args.value_offset = call.value_offset();
+    args.bias_terms = tensor<float>(call.bias_terms());
+    args.bias_inverse_scale = tensor<float>(call.bias_inverse_scale());
+    args.bias_query = bias_query(call.bias_query_buffer());
     return PlannedCall(args);
+  }
+
+  // The coefficients of split keys, or none.
+  [[nodiscard]] SignedPlanes bias_query(int buffer_id) const {
+    if (buffer_id < 0) return {};
+    auto* low = buffer<int8_t>(buffer_id);
+    return {low, low + plane_bytes(buffer_id)};
+  }
+
+  [[nodiscard]] AttentionKeyBias key_bias(const fb::AttentionCall& call) const {
+    if (call.bias_query_buffer() < 0) return {};
+    const auto table = std::ranges::find_if(memory_.key_columns, [&](const KeyColumnTable& t) {
+      return t.constants_tensor == call.key_constants() && t.frequency_tensor == call.frequency() &&
+             t.attention_factor == call.attention_factor();
+    });
+    CHECK(table != memory_.key_columns.end());
+    const SignedPlanes planes = bias_query(call.bias_query_buffer());
+    return {planes.high, planes.low, table->columns.pages.data(), table->columns.prefix.data(),
+            tensor<float>(call.bias_scale())};
   }
 
   Result<PlannedCall> attention(const fb::AttentionCall& call) const {
@@ -205,6 +227,7 @@ class Resolver {
     args.output = planes(call.output_buffer(), call.output_bits());
     args.prefix = {memory_.prefix_tokens, tensor<int16_t>(call.prefix_key()), tensor<int16_t>(call.prefix_value()),
                    tensor<float>(call.prefix_score_scale()), tensor<float>(call.prefix_value_scale())};
+    args.key_bias = key_bias(call);
     return PlannedCall(args);
   }
 

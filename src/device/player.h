@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "device/adapters.h"
 #include "format/hef.h"
+#include "kernels/bias_columns.h"
 #include "kernels/kernel_set.h"
 
 namespace hotaru {
@@ -44,11 +45,20 @@ struct RopeTable {
   std::vector<float> cosine, sine;
 };
 
+// Columns for split keys, of one tensor of their codes' scales and offsets.
+struct KeyColumnTable {
+  int constants_tensor = -1;
+  int frequency_tensor = -1;
+  float attention_factor = 1;
+  BiasColumns columns;
+};
+
 // Where a program's buffers and tensors lie in this device's memory.
 struct ProgramMemory {
   const HefFile* hef = nullptr;
   std::byte* arena = nullptr;
   std::span<const RopeTable> rope_tables;
+  std::span<const KeyColumnTable> key_columns;
   int context_tokens = 0;
   int prefix_tokens = 0;  // position 0 is turned by the angles of this one
   AdapterPlanner* adapters = nullptr;

@@ -1,5 +1,6 @@
 #include "format/call_check.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -169,6 +170,41 @@ Result<void> check_heads(const ProgramScope& scope) {
   return {};
 }
 
+// Split keys: what rope makes of the queries and what attention does with it, all of it or none.
+Result<void> check_bias_query(const ProgramScope& scope, int buffer, std::span<const int> others) {
+  const auto is_there = [](int id) { return id != -1; };
+  if (buffer == -1 && std::none_of(others.begin(), others.end(), is_there)) return {};
+  const fb::ModelShape& shape = *scope.meta->shape();
+  TRY(find_buffer(scope, "bias_query_buffer", buffer, 2 * uint64_t{shape.query_heads()} * shape.head_width()));
+  return {};
+}
+
+Result<void> check_split(const ProgramScope& scope, const fb::RopeCall& call) {
+  TRY(check_bias_query(scope, call.bias_query_buffer(), std::array{call.bias_terms(), call.bias_inverse_scale()}));
+  if (call.bias_query_buffer() == -1) return {};
+  const fb::ModelShape& shape = *scope.meta->shape();
+  const uint64_t terms = 2 * uint64_t{shape.kv_heads()} * shape.head_width();
+  TRY(find_vector(scope, "bias_terms", call.bias_terms(), fb::Layout::F32, terms));
+  TRY(find_vector(scope, "bias_inverse_scale", call.bias_inverse_scale(), fb::Layout::F32, shape.query_heads()));
+  return {};
+}
+
+Result<void> check_split(const ProgramScope& scope, const fb::AttentionCall& call) {
+  constexpr uint64_t kMaxSplitHeadWidth = 512;  // kernels/attention/attention.h
+  TRY(check_bias_query(scope, call.bias_query_buffer(),
+                       std::array{call.key_constants(), call.bias_scale(), call.frequency()}));
+  if (call.bias_query_buffer() == -1) return {};
+  const fb::ModelShape& shape = *scope.meta->shape();
+  const uint64_t width = shape.head_width();
+  if (width > kMaxSplitHeadWidth) {
+    return invalid("key_constants: got heads of {}, want at most {}", width, kMaxSplitHeadWidth);
+  }
+  TRY(find_vector(scope, "key_constants", call.key_constants(), fb::Layout::F32, 2 * width));
+  TRY(find_vector(scope, "bias_scale", call.bias_scale(), fb::Layout::F32, shape.query_heads()));
+  TRY(find_vector(scope, "frequency", call.frequency(), fb::Layout::F64, width / 2));
+  return check_finite("attention_factor", call.attention_factor());
+}
+
 Result<void> check(const ProgramScope& scope, const fb::RopeCall& call) {
   TRY(check_heads(scope));
   const fb::ModelShape& shape = *scope.meta->shape();
@@ -190,7 +226,7 @@ Result<void> check(const ProgramScope& scope, const fb::RopeCall& call) {
   TRY(check_page_offset(scope, "value_offset", call.value_offset()));
   TRY(find_buffer(scope, "qkv_buffer", call.qkv_buffer(), (query_heads + 2 * kv_heads) * width * sizeof(float)));
   TRY(find_buffer(scope, "query_buffer", call.query_buffer(), query_heads * width));
-  return {};
+  return check_split(scope, call);
 }
 
 // Zero points are s8 codes: larger ones could overflow the sum over a context.
@@ -236,7 +272,7 @@ Result<void> check(const ProgramScope& scope, const fb::AttentionCall& call) {
              find_vector(scope, "value_zero_point", call.value_zero_point(), fb::Layout::I32, shape.kv_heads()));
   TRY(check_value_zero_points(scope, *zero_points));
   TRY(check_prefix(scope, call));
-  if (call.key_constants() != -1) return not_supported("key_constants: reserved for a later version");
+  TRY(check_split(scope, call));
   TRY(check_finite("output_inverse_scale", call.output_inverse_scale()));
   TRY(check_finite("output_zero_point", call.output_zero_point()));
   TRY_ASSIGN(const uint64_t bytes, code_bytes("output_bits", call.output_bits()));

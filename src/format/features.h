@@ -5,9 +5,8 @@
 
 namespace hotaru {
 
-inline constexpr std::string_view kFeatureWideInputs = "16-bit-inputs";    // of linears
-inline constexpr std::string_view kFeaturePrefix = "prefix-tokens";        // constants before position 0
-inline constexpr std::string_view kFeatureWideQueries = "16-bit-queries";  // of some layers
-inline constexpr std::string_view kFeatureKeyBias = "key-bias-split";      // keys cached without their bias
+inline constexpr std::string_view kFeatureWideInputs = "16-bit-inputs";  // of linears
+inline constexpr std::string_view kFeaturePrefix = "prefix-tokens";      // constants before position 0
+inline constexpr std::string_view kFeatureKeyBias = "key-bias-split";    // keys cached without their bias
 
 }  // namespace hotaru

@@ -107,8 +107,9 @@ Result<void> check_node(const fb::Har& meta, const fb::Node& node) {
   if (node.layer() < -1 || node.layer() > static_cast<int64_t>(meta.shape()->layers())) {
     return invalid("layer: got {}, want -1 to {}", node.layer(), meta.shape()->layers());
   }
-  if (!std::isfinite(node.epsilon()) || !std::isfinite(node.attention_factor()))
-    return invalid("a number is not finite");
+  for (const float number : {node.epsilon(), node.attention_factor(), node.key_bias_reach()}) {
+    if (!std::isfinite(number)) return invalid("a number is not finite");
+  }
   if (node.heads() > kMaxExtent || node.kv_heads() > kMaxExtent || node.head_width() > kMaxExtent) {
     return invalid("its heads are beyond reason");
   }

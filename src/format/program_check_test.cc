@@ -67,7 +67,6 @@ TEST(ProgramCheck, LinearTensorsFitTheirWeight) {
 TEST(ProgramCheck, PrefixTokensHaveTheirConstants) {
   using Call = fb::AttentionCallT;
   EXPECT_THAT(refusal<Call>("attention", [](auto& c) { c.prefix_key = 0; }), HasSubstr("no prefix tokens"));
-  EXPECT_THAT(refusal<Call>("attention", [](auto& c) { c.key_constants = 0; }), HasSubstr("reserved"));
   const auto add = [](SampleHef& s, std::vector<int32_t> ids, uint32_t offset) {
     s.meta.prefix = std::move(ids);
     s.meta.kv->position_offset = offset;
@@ -93,6 +92,39 @@ TEST(ProgramCheck, PrefixTokensHaveTheirConstants) {
               s.plan();
             }),
             "accepted");
+}
+
+// The sample with split keys, then changed.
+std::string split_refusal(const std::function<void(fb::RopeCallT&, fb::AttentionCallT&)>& change) {
+  return program_refusal([&](SampleHef& s) {
+    s.split_keys();
+    for (const auto& program : s.meta.programs) {
+      fb::RopeCallT* rope = nullptr;
+      for (const auto& call : program->calls) {
+        if (call->operation.AsRopeCall() != nullptr) rope = call->operation.AsRopeCall();
+        if (call->operation.AsAttentionCall() != nullptr) change(*rope, *call->operation.AsAttentionCall());
+      }
+    }
+    s.plan();
+  });
+}
+
+TEST(ProgramCheck, SplitKeysHaveAllTheirParts) {
+  EXPECT_EQ(split_refusal([](auto&, auto&) {}), "accepted");
+  EXPECT_THAT(split_refusal([](auto& r, auto&) { r.bias_query_buffer = -1; }), HasSubstr("got buffer -1 of 8"));
+  EXPECT_THAT(split_refusal([](auto& r, auto&) { r.bias_query_buffer = 3; }), HasSubstr("want 64"));
+  EXPECT_THAT(split_refusal([](auto& r, auto&) { r.bias_terms = -1; }), HasSubstr("bias_terms: got tensor -1"));
+  EXPECT_THAT(split_refusal([](auto& r, auto&) { r.bias_terms = r.bias_inverse_scale; }), HasSubstr("want 32"));
+  EXPECT_THAT(split_refusal([](auto& r, auto&) { r.bias_inverse_scale = 1 << 30; }), HasSubstr("bias_inverse_scale"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.bias_query_buffer = -1; }), HasSubstr("got buffer -1 of 8"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.bias_query_buffer = 99; }), HasSubstr("got buffer 99 of 8"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.key_constants = -1; }), HasSubstr("key_constants: got tensor -1"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.key_constants = a.bias_scale; }), HasSubstr("want 32"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.bias_scale = a.key_constants; }),
+              HasSubstr("has 32 values, want 2"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.frequency = a.bias_scale; }), HasSubstr("is F32, want F64"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.frequency = -7; }), HasSubstr("frequency: got tensor -7"));
+  EXPECT_THAT(split_refusal([](auto&, auto& a) { a.attention_factor = NAN; }), HasSubstr("attention_factor"));
 }
 
 TEST(ProgramCheck, SumsCannotOverflow) {

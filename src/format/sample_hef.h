@@ -104,6 +104,31 @@ class SampleHef {
     meta.tensors.push_back(std::move(tensor));
     return static_cast<int>(meta.tensors.size()) - 1;
   }
+  // Keys without their bias: the tensors and the buffer that its way needs, in both calls. Plan again afterwards.
+  void split_keys() {
+    const int terms = floats("bias_terms", 2 * kKvHeads * kHeadWidth);
+    const int inverse_scale = floats("bias_inverse_scale", kHeads);
+    const int constants = floats("key_constants", 2 * kHeadWidth);
+    const int scale = floats("bias_scale", kHeads);
+    for (const auto& program : meta.programs) {
+      fb::RopeCallT* rope = nullptr;
+      for (const auto& call : program->calls) {
+        if (call->operation.AsRopeCall() != nullptr) {
+          rope = call->operation.AsRopeCall();
+          rope->bias_terms = terms;
+          rope->bias_inverse_scale = inverse_scale;
+          rope->bias_query_buffer = static_cast<int>(program->buffers.size());
+          add_buffer(*program, "bias_query", 2 * kHeads * kHeadWidth, program->max_rows);
+        }
+        fb::AttentionCallT* attention = call->operation.AsAttentionCall();
+        if (attention == nullptr) continue;
+        attention->key_constants = constants;
+        attention->bias_scale = scale;
+        attention->bias_query_buffer = rope->bias_query_buffer;
+        attention->frequency = rope->frequency;
+      }
+    }
+  }
   // The memory plan that follows from weights, KV plan and buffers.
   void plan() {
     meta.memory = std::make_unique<fb::MemoryPlanT>();

@@ -89,7 +89,8 @@ struct Node {
   // attention: the prefix tokens' keys [P, G*E] as queries meet them: rotated to 0 .. P-1, with key_bias, not shifted
   ParameterId prefix_key = kNone;
   ParameterId prefix_value = kNone;  // attention: [P, G*E]
-  ParameterId input_shift = kNone;   // linear: a constant [1, K] once part of its input, now part of its bias
+  float key_bias_reach = 0;  // attention with key_bias: its queries' largest coefficient (kernels/bias_columns.h)
+  ParameterId input_shift = kNone;  // linear: a constant [1, K] once part of its input, now part of its bias
 };
 
 // Every parameter that the node names or could name (kNone).

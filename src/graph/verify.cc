@@ -165,6 +165,9 @@ class Verifier {
     if (node.key_bias != kNone && (maker == graph_.nodes.end() || maker->kind != NodeKind::kRope)) {
       return invalid("it has a key_bias, but its keys come from no rope");
     }
+    if (!std::isfinite(node.key_bias_reach) || node.key_bias_reach < 0) {
+      return invalid("got a key_bias_reach of {}, want a number from 0", node.key_bias_reach);
+    }
     if ((node.prefix_key == kNone) != (node.prefix_value == kNone)) {
       return invalid("it has the prefix tokens' keys or their values, want both or none");
     }

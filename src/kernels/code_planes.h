@@ -30,4 +30,20 @@ static inline void store_code(const CodePlanes& to, size_t at, float x, float in
   to.high[at] = static_cast<uint8_t>(code >> 8);
 }
 
+// Signed codes 256 high + low with both planes s8, for kernels that multiply s8.
+struct SignedPlanes {
+  int8_t* low = nullptr;
+  int8_t* high = nullptr;
+};
+inline constexpr float kMostSignedCode = 32639.0F;  // 256 * 127 + 127
+
+// Element `at` becomes round_half_even(clamp(x * inverse_scale)).
+static inline void store_signed_code(const SignedPlanes& to, size_t at, float x, float inverse_scale) {
+  const float clamped = requantise_clamp(x, inverse_scale, 0.0F, -kMostSignedCode, kMostSignedCode);
+  const auto code = static_cast<int32_t>(std::lrintf(clamped));
+  const auto low = static_cast<int8_t>(code & 255);
+  to.low[at] = low;
+  to.high[at] = static_cast<int8_t>((code - low) / 256);
+}
+
 }  // namespace hotaru

@@ -20,33 +20,79 @@ inline const void* key_tile(const uint8_t* keys, size_t first, size_t width, std
   return spare;
 }
 
+// Left rows, [16, padded_width], and what they meet: 64 keys (or columns) in a page's order.
+struct Factors {
+  const std::byte* left;
+  size_t padded_width;
+  const uint8_t* packed;
+  size_t width;
+};
+
+// Adds the products to tiles 0..3. `next`: what to fetch ahead, or null.
+inline void add_products(const Factors& factors, std::byte* spare, const uint8_t* next) {
+  const auto [left, padded_width, packed, width] = factors;
+  for (size_t e = 0; e < padded_width; e += kTileInputs) {
+    if (next != nullptr) prefetch_ahead(next + e * kPageTokens, smaller(width - e, kTileInputs) * kPageTokens);
+    _tile_loadd(4, left + e, padded_width);
+    _tile_loadd(5, key_tile(packed, e, width, spare), 64);
+    _tile_dpbsud(0, 4, 5);
+    _tile_loadd(6, key_tile(packed + width * 16, e, width, spare + kTileBytes), 64);
+    _tile_dpbsud(1, 4, 6);
+    _tile_loadd(5, key_tile(packed + width * 32, e, width, spare + 2 * kTileBytes), 64);
+    _tile_dpbsud(2, 4, 5);
+    _tile_loadd(6, key_tile(packed + width * 48, e, width, spare + 3 * kTileBytes), 64);
+    _tile_dpbsud(3, 4, 6);
+  }
+}
+
+inline void clear_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+inline void load_sums(const int32_t* from, size_t row_bytes) {
+  _tile_loadd(0, from, row_bytes);
+  _tile_loadd(1, from + 16, row_bytes);
+  _tile_loadd(2, from + 32, row_bytes);
+  _tile_loadd(3, from + 48, row_bytes);
+}
+inline void store_sums(int32_t* to, size_t row_bytes) {
+  _tile_stored(0, to, row_bytes);
+  _tile_stored(1, to + 16, row_bytes);
+  _tile_stored(2, to + 32, row_bytes);
+  _tile_stored(3, to + 48, row_bytes);
+}
+
 void score(const QueryBlock& block, const BlockScratch& scratch, size_t padded_width) {
   const size_t width = block.width();
-  const size_t row_bytes = scratch.stride * sizeof(int32_t);
   for (size_t page = 0; page < block.pages(); page++) {
-    const uint8_t* keys = block.page_keys(page);
     const uint8_t* next = block.page_keys(smaller(page + 1, block.pages() - 1));
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (size_t e = 0; e < padded_width; e += kTileInputs) {
-      prefetch_ahead(next + e * kPageTokens, smaller(width - e, kTileInputs) * kPageTokens);
-      _tile_loadd(4, scratch.queries + e, padded_width);
-      _tile_loadd(5, key_tile(keys, e, width, scratch.rest), 64);
-      _tile_dpbsud(0, 4, 5);
-      _tile_loadd(6, key_tile(keys + width * 16, e, width, scratch.rest + kTileBytes), 64);
-      _tile_dpbsud(1, 4, 6);
-      _tile_loadd(5, key_tile(keys + width * 32, e, width, scratch.rest + 2 * kTileBytes), 64);
-      _tile_dpbsud(2, 4, 5);
-      _tile_loadd(6, key_tile(keys + width * 48, e, width, scratch.rest + 3 * kTileBytes), 64);
-      _tile_dpbsud(3, 4, 6);
+    clear_sums();
+    add_products({scratch.queries, padded_width, block.page_keys(page), width}, scratch.rest, next);
+    store_sums(scratch.scores + page * kPageTokens, scratch.stride * sizeof(int32_t));
+  }
+}
+
+void add_bias(const QueryBlock& block, const BlockScratch& scratch, size_t padded_width) {
+  constexpr size_t kRowBytes = kPageTokens * sizeof(int32_t);
+  const size_t width = block.width();
+  const BlockCoefficients coefficients = copy_coefficients(block, scratch, padded_width);
+  int32_t* sums = scratch.bias_sums;
+  for (size_t page = 0; page < block.pages(); page++) {
+    const uint8_t* high = block.page_columns(page);
+    const uint8_t* low = high + page_side_bytes(width);
+    clear_sums();
+    add_products({coefficients.high, padded_width, high, width}, scratch.rest, nullptr);
+    store_sums(sums, kRowBytes);
+    for (size_t i = 0; i < kBlockRows * kPageTokens; i += 16) {
+      store_512(sums + i, _mm512_slli_epi32(load_512(sums + i), 8));
     }
-    int32_t* scores = scratch.scores + page * kPageTokens;
-    _tile_stored(0, scores, row_bytes);
-    _tile_stored(1, scores + 16, row_bytes);
-    _tile_stored(2, scores + 32, row_bytes);
-    _tile_stored(3, scores + 48, row_bytes);
+    load_sums(sums, kRowBytes);
+    add_products({coefficients.high, padded_width, low, width}, scratch.rest, nullptr);
+    add_products({coefficients.low, padded_width, high, width}, scratch.rest, nullptr);
+    store_sums(sums, kRowBytes);
+    add_bias_256(block, scratch, page);
   }
 }
 
@@ -98,13 +144,9 @@ void attend(const QueryBlock& block) {
   const size_t padded_width = (block.width() + kTileInputs - 1) / kTileInputs * kTileInputs;
   copy_queries(block, scratch.queries, padded_width);
   score(block, scratch, padded_width);
+  if (block.splits()) add_bias(block, scratch, padded_width);
   RowCodes row_codes[kBlockRows];
-  for (size_t row = 0; row < block.rows(); row++) {
-    const float scale = block.args->score_scale[block.head(row)];
-    uint8_t* codes = scratch.codes + row * scratch.stride;
-    row_codes[row] =
-        row_codes_512(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
-  }
+  code_rows_512(block, scratch, row_codes);
   weigh_all(block, scratch);
   for (size_t row = 0; row < block.rows(); row++) {
     finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);

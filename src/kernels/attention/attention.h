@@ -22,6 +22,21 @@
 // and y is what is requantised. prefix.key holds (key + key scale * key zero point) / prefix key scale: what
 // float(m) * score_scale leaves out, it then has too.
 //
+// Split keys: the cache lacks the layer's key bias. Its part of a score, q . R_s bias, is a product of 16-bit
+// coefficients that rope makes of each query (rowwise.h) and columns that are the same in all heads: the cosines and
+// sines of position s as 15-bit codes (bias_columns.h). With coefficients 256 high + low and columns C:
+//
+//   c[s]   = sum_e high[t, h, e] * C[s, e] + low[t, h, e] * (C[s, e] >> 8)       int32: |c| <= E * (127 * 32767 + 128 *
+//                                                          127) < 2^31, as E <= kMaxSplitHeadWidth
+//   x[s]   = fma(float(c[s]), key_bias.scale[h], float(a[s]) * score_scale[h])
+//   m      = max_s x[s]                                    finite floats: no order either
+//   p[s]   = round_half_even(255 * 2^(x[s] - m))
+//   w[i]   = 255 * exp2_polynomial(min(x[i] - m, 24))      x[i] from c of the prefix token's columns and
+//                                                          float(b[i]) * prefix.score_scale[h]
+//
+// What low * (C & 255) would add to c is below its rounding. The columns' zero point adds the same to every c of a
+// query: softmax drops it. prefix.key holds keys without the bias, too.
+//
 // score_scale[h] = query scale * key scale * log2(e) / sqrt(E). |a| <= E * 127 * 255 and |o| <= S * 255 * 255 must fit
 // int32: S <= 32768 (checked when a program is loaded). Work is split over (row, kv head) units; a unit serves all H /
 // G query heads.
@@ -44,6 +59,14 @@ struct AttentionPrefix {
   const float* value_scale = nullptr;  // [G]
 };
 
+struct AttentionKeyBias {
+  const int8_t* high = nullptr;             // [T, H, E]; null: the keys have their bias
+  const int8_t* low = nullptr;              // [T, H, E]
+  const uint8_t* columns = nullptr;         // [S / 64][C >> 8, C & 255][page_side_bytes(E)], in a key page's order
+  const int16_t* prefix_columns = nullptr;  // [P, E]
+  const float* scale = nullptr;             // [H] coefficients' scale * 256 * log2(e) / sqrt(E)
+};
+
 struct AttentionArgs {
   int tokens = 0;                            // T
   int query_heads = 0;                       // H
@@ -62,6 +85,7 @@ struct AttentionArgs {
   float output_zero_point = 0;
   CodePlanes output;  // [T, H * E]
   AttentionPrefix prefix;
+  AttentionKeyBias key_bias = {};
   std::byte* workspace = nullptr;  // this thread's, 64-byte aligned, attention_workspace_bytes
 };
 
@@ -70,6 +94,7 @@ using AttentionKernel = void (*)(const AttentionArgs& args, Slice slice);
 inline constexpr int kMaxAttentionContext = 32768;
 inline constexpr int kMaxPrefixTokens = 16;
 inline constexpr int kMaxPrefixHeadWidth = 512;  // 512 * 127 * 32768 < 2^31
+inline constexpr int kMaxSplitHeadWidth = 512;   // 512 * (127 * 32767 + 128 * 127) < 2^31
 
 // Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, sums and queries of those rows,
 // and some padding: block_scratch in query_block.h.

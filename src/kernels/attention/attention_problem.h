@@ -28,6 +28,7 @@ struct AttentionShape {
   float sharpness = 30;  // about how many codes of score make a factor e
   bool wide_output = false;
   int prefix_tokens = 0;
+  bool split_keys = false;
   [[nodiscard]] int tokens() const {
     return std::accumulate(contexts.begin(), contexts.end(), 0, [](int sum, const Context& c) { return sum + c.rows; });
   }
@@ -57,6 +58,7 @@ class AttentionProblem {
     add_pages();
     add_rows();
     add_prefix();
+    if (shape.split_keys) add_key_bias();
   }
 
   [[nodiscard]] AttentionArgs args(uint8_t* output, std::byte* workspace) const {
@@ -77,6 +79,7 @@ class AttentionProblem {
             .output_zero_point = shape_.wide_output ? 33667.0F : 131.0F,
             .output = {output, shape_.wide_output ? output + elements() : nullptr},
             .prefix = prefix(),
+            .key_bias = key_bias(),
             .workspace = workspace};
   }
   [[nodiscard]] const AttentionShape& shape() const { return shape_; }
@@ -103,6 +106,11 @@ class AttentionProblem {
   [[nodiscard]] AttentionPrefix prefix() const {
     return {shape_.prefix_tokens, prefix_key_.data(), prefix_value_.data(), prefix_score_scale_.data(),
             prefix_value_scale_.data()};
+  }
+  [[nodiscard]] AttentionKeyBias key_bias() const {
+    if (!shape_.split_keys) return {};
+    return {coefficients_.data(), coefficients_.data() + elements(), columns_.data(), prefix_columns_.data(),
+            bias_scale_.data()};
   }
 
  private:
@@ -184,6 +192,30 @@ class AttentionProblem {
     for (size_t g = 0; g < value_scale_.size(); g++) prefix_value_scale_.data()[g] = value_scale_.data()[g] / 256.0F;
   }
 
+  // Coefficients and columns of any size; together they count as much as queries and keys.
+  void add_key_bias() {
+    const size_t pages = (static_cast<size_t>(shape_.max_context()) + kPageTokens - 1) / kPageTokens;
+    const size_t side = page_side_bytes(width());
+    coefficients_ = AlignedArray<int8_t>(2 * elements());
+    columns_ = AlignedArray<uint8_t>(pages * 2 * side);
+    prefix_columns_ = AlignedArray<int16_t>(static_cast<size_t>(shape_.prefix_tokens) * width());
+    bias_scale_ = AlignedArray<float>(score_scale_.size());
+    for (size_t i = 0; i < elements(); i++) {
+      coefficients_.data()[i] = static_cast<int8_t>(code(-127, 127));
+      coefficients_.data()[elements() + i] = static_cast<int8_t>(code(-128, 127));
+    }
+    for (size_t page = 0; page < pages; page++) {
+      for (size_t i = 0; i < side; i++) {
+        const int column = code(0, 32767);
+        columns_.data()[2 * page * side + i] = static_cast<uint8_t>(column >> 8);
+        columns_.data()[(2 * page + 1) * side + i] = static_cast<uint8_t>(column & 255);
+      }
+    }
+    std::generate_n(prefix_columns_.data(), prefix_columns_.size(),
+                    [&] { return static_cast<int16_t>(code(0, 32767)); });
+    for (size_t h = 0; h < score_scale_.size(); h++) bias_scale_.data()[h] = score_scale_.data()[h] / 128;
+  }
+
   AttentionShape shape_;
   std::mt19937_64 random_;
   std::mt19937_64 unwritten_{99};
@@ -192,6 +224,10 @@ class AttentionProblem {
   AlignedArray<int32_t> value_zero_point_;
   AlignedArray<int16_t> prefix_key_{0}, prefix_value_{0};
   AlignedArray<float> prefix_score_scale_{0}, prefix_value_scale_{0};
+  AlignedArray<int8_t> coefficients_{0};  // [2, T, H, E], high and low
+  AlignedArray<uint8_t> columns_{0};
+  AlignedArray<int16_t> prefix_columns_{0};
+  AlignedArray<float> bias_scale_{0};
   std::vector<std::unique_ptr<AlignedArray<std::byte>>> storage_;
   std::vector<std::vector<std::byte*>> page_lists_;
   std::vector<int32_t> position_;

@@ -26,8 +26,9 @@ void for_each_kernel(Body body) {
 }
 
 std::string shape_text(const AttentionShape& shape) {
-  std::string text = fmt::format("H {} G {} E {} fill {} sharpness {} contexts", shape.query_heads, shape.kv_heads,
-                                 shape.head_width, static_cast<int>(shape.fill), shape.sharpness);
+  std::string text = fmt::format("H {} G {} E {} fill {} sharpness {} prefix {}{} contexts", shape.query_heads,
+                                 shape.kv_heads, shape.head_width, static_cast<int>(shape.fill), shape.sharpness,
+                                 shape.prefix_tokens, shape.split_keys ? " split keys" : "");
   for (const auto& context : shape.contexts) text += fmt::format(" {}+{}", context.first_position, context.rows);
   return text;
 }
@@ -54,6 +55,7 @@ AttentionShape random_shape(std::mt19937_64& random, int index) {
   shape.sharpness = static_cast<float>(1 << below(8));
   shape.wide_output = below(4) == 0;
   shape.prefix_tokens = below(2) == 0 ? 0 : 1 + below(4);
+  shape.split_keys = index % 2 == 1;
   shape.contexts.clear();
   const int contexts = 1 + below(3);
   for (int c = 0; c < contexts; c++) {
@@ -80,8 +82,8 @@ TEST(Attention, KernelsEqualRef) {
 TEST(Attention, LongContextsEqualRef) {
   for_each_kernel([](const Kernel& kernel) {
     for (const int keys : {1023, 1500, 2100}) {
-      const AttentionShape shape{
-          .query_heads = 6, .kv_heads = 1, .head_width = 128, .contexts = {{keys, 2}, {keys / 2, 1}}};
+      AttentionShape shape{.query_heads = 6, .kv_heads = 1, .head_width = 128, .contexts = {{keys, 2}, {keys / 2, 1}}};
+      shape.split_keys = keys == 1500;
       const AttentionProblem problem(shape, static_cast<uint64_t>(keys));
       expect_same(run_attention(problem, kernel.run, 2), run_attention(problem, attention_ref, 1), shape);
     }
@@ -96,9 +98,58 @@ TEST(Attention, ExtremesEqualRef) {
         AttentionShape shape{.query_heads = 6, .kv_heads = 2, .head_width = 64, .contexts = {{0, 7}, {150, 17}}};
         shape.fill = fill;
         shape.sharpness = sharpness;
-        const AttentionProblem problem(shape, 5);
-        expect_same(run_attention(problem, kernel.run, 3), run_attention(problem, attention_ref, 1), shape);
+        for (const bool split_keys : {false, true}) {
+          shape.split_keys = split_keys;
+          const AttentionProblem problem(shape, 5);
+          expect_same(run_attention(problem, kernel.run, 3), run_attention(problem, attention_ref, 1), shape);
+        }
       }
+    }
+  });
+}
+
+TEST(Attention, SplitKeysEqualRefAtEveryLength) {
+  for_each_kernel([](const Kernel& kernel) {
+    for (int keys = 1; keys <= 200; keys += kernel.emulated ? 13 : 1) {
+      AttentionShape shape{.query_heads = 3, .kv_heads = 1, .head_width = keys % 2 == 0 ? 16 : 80};
+      shape.contexts = {{keys - 1, 1}};
+      shape.prefix_tokens = keys % 3;
+      shape.fill = keys % 5 == 0 ? AttentionFill::kExtreme : AttentionFill::kRandom;
+      shape.split_keys = true;
+      const AttentionProblem problem(shape, static_cast<uint64_t>(keys));
+      expect_same(run_attention(problem, kernel.run, 1), run_attention(problem, attention_ref, 1), shape);
+    }
+  });
+}
+
+// The widest head with the largest codes: c comes within a percent of 2^31 and does not wrap.
+TEST(Attention, TheLargestBiasScoresFitInt32) {
+  constexpr size_t kWidth = kMaxSplitHeadWidth;
+  AttentionShape shape{.query_heads = 1, .kv_heads = 1, .head_width = kWidth, .contexts = {{1, 1}}};
+  shape.fill = AttentionFill::kZero;
+  shape.split_keys = true;
+  const AttentionProblem problem(shape, 1);
+  std::vector<int8_t> high(kWidth, 127), low(kWidth, 127);
+  std::vector<uint8_t> columns(2 * page_side_bytes(kWidth));
+  for (size_t e = 0; e < kWidth; e++) {  // key 0 has the largest columns, key 1 zeros
+    columns[key_page_index(0, e, kWidth)] = 127;
+    columns[page_side_bytes(kWidth) + key_page_index(0, e, kWidth)] = 255;
+  }
+  const float scale = 1e-6F;
+  for_each_kernel([&](const Kernel& kernel) {
+    for (const auto run : {kernel.run, static_cast<AttentionKernel>(attention_ref)}) {
+      std::vector<uint8_t> output(kWidth);
+      AlignedArray<std::byte> workspace(problem.workspace_bytes());
+      AttentionArgs args = problem.args(output.data(), workspace.data());
+      args.key_bias = {high.data(), low.data(), columns.data(), nullptr, &scale};
+      std::byte* pages[1] = {const_cast<std::byte*>(args.pages[0][0])};
+      for (size_t e = 0; e < kWidth; e++) {
+        pages[0][args.value_offset + value_page_index(0, e)] = std::byte{50};
+        pages[0][args.value_offset + value_page_index(1, e)] = std::byte{0};
+      }
+      run(args, Slice{});
+      const float y = 50 * args.value_scale[0] * args.output_inverse_scale + args.output_zero_point;
+      for (const uint8_t code : output) EXPECT_NEAR(code, std::min(y, 255.0F), 0.51);
     }
   });
 }
@@ -169,7 +220,11 @@ struct ExactHead {
         const double key = static_cast<double>(keys[key_page_index(s % kPageTokens, e, 64)]) - 119.0;
         score += args.query[(t * 4 + h) * 64 + e] * key * static_cast<double>(args.score_scale[h]);
       }
-      scores.push_back(score);
+      const uint8_t* high = args.key_bias.columns + s / kPageTokens * 2 * page_side_bytes(64);
+      scores.push_back(score + bias_score(args, t, h, [&](size_t e) {
+                         const size_t at = key_page_index(s % kPageTokens, e, 64);
+                         return 256 * high[at] + high[at + page_side_bytes(64)];
+                       }));
     }
     const double most = *std::max_element(scores.begin(), scores.end());
     for (const double score : scores) codes.push_back(255 * std::exp2(score - most));
@@ -181,17 +236,31 @@ struct ExactHead {
         const double key = args.prefix.key[(i * 2 + h / 2) * 64 + e] * static_cast<double>(args.prefix.score_scale[h]);
         score += args.query[(t * 4 + h) * 64 + e] * (key - 119.0 * unit);
       }
+      score += bias_score(args, t, h, [&](size_t e) { return args.key_bias.prefix_columns[i * 64 + e]; });
       prefix.push_back(255 * std::exp2(std::min(score - most, 24.0)));
       sum += prefix.back();
     }
+  }
+
+  // Coefficients times columns, in full.
+  template <typename Column>
+  static double bias_score(const AttentionArgs& args, size_t t, size_t h, const Column& column) {
+    if (args.key_bias.high == nullptr) return 0;
+    double score = 0;
+    for (size_t e = 0; e < 64; e++) {
+      const size_t at = (t * 4 + h) * 64 + e;
+      score += (256.0 * args.key_bias.high[at] + args.key_bias.low[at]) * column(e) / 256;
+    }
+    return score * static_cast<double>(args.key_bias.scale[h]);
   }
 };
 
 // What is left between ref and softmax attention is the rounding of probabilities (half a code each, and a little for
 // the cubic) and of the output (half a code).
-void expect_softmax_attention(int prefix_tokens) {
+void expect_softmax_attention(int prefix_tokens, bool split_keys) {
   AttentionShape shape{.query_heads = 4, .kv_heads = 2, .head_width = 64, .contexts = {{180, 6}}};
   shape.prefix_tokens = prefix_tokens;
+  shape.split_keys = split_keys;
   const AttentionProblem problem(shape, 21);
   const std::vector<uint8_t> found = run_attention(problem, attention_ref, 1);
   const AttentionArgs args = problem.args(nullptr, nullptr);
@@ -221,9 +290,12 @@ void expect_softmax_attention(int prefix_tokens) {
   }
 }
 
-TEST(Attention, RefIsSoftmaxAttention) { expect_softmax_attention(0); }
+TEST(Attention, RefIsSoftmaxAttention) { expect_softmax_attention(0, false); }
 TEST(Attention, RefIsSoftmaxAttentionWithAPrefix) {
-  for (const int tokens : {1, 2, 4}) expect_softmax_attention(tokens);
+  for (const int tokens : {1, 2, 4}) expect_softmax_attention(tokens, false);
+}
+TEST(Attention, RefIsSoftmaxAttentionWithSplitKeys) {
+  for (const int tokens : {0, 1, 2, 4}) expect_softmax_attention(tokens, true);
 }
 
 }  // namespace

@@ -109,6 +109,45 @@ void score(const QueryBlock& block, const BlockScratch& scratch, const int16_t* 
   }
 }
 
+// Split keys: both planes of the coefficients in one s16 for the columns' high bytes, the high plane alone for the low.
+struct WideCoefficients {
+  int16_t* whole;  // [16][E] order 0 2 1 3
+  int16_t* high;
+};
+
+WideCoefficients widen_coefficients(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  auto* whole = reinterpret_cast<int16_t*>(scratch.sums);
+  int16_t* high = whole + kBlockRows * width;
+  for (size_t row = 0; row < block.rows(); row++) {
+    const int8_t* from_high = block.args->key_bias.high + block.element(row);
+    const int8_t* from_low = block.args->key_bias.low + block.element(row);
+    for (size_t e = 0; e < width; e++) {
+      const size_t place = e % 4 == 1 ? e + 1 : e % 4 == 2 ? e - 1 : e;
+      high[row * width + place] = from_high[e];
+      whole[row * width + place] = static_cast<int16_t>(256 * from_high[e] + from_low[e]);
+    }
+  }
+  return {whole, high};
+}
+
+void add_bias(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  const WideCoefficients coefficients = widen_coefficients(block, scratch);
+  for (size_t page = 0; page < block.pages(); page++) {
+    const uint8_t* high = block.page_columns(page);
+    const uint8_t* low = high + page_side_bytes(width);
+    for (size_t s = 0; s < kPageTokens; s += kRowsPerBlock) {
+      int32_t* sums = scratch.bias_sums + s;
+      const size_t steps = width / 4;
+      multiply_rows<false, false>({coefficients.whole, width, high + s * width, steps, sums, kPageTokens},
+                                  block.rows());
+      multiply_rows<false, true>({coefficients.high, width, low + s * width, steps, sums, kPageTokens}, block.rows());
+    }
+    add_bias_256(block, scratch, page);
+  }
+}
+
 void weigh(const QueryBlock& block, const BlockScratch& scratch) {
   const size_t width = block.width();
   const auto* codes = reinterpret_cast<const int16_t*>(scratch.scores);
@@ -131,12 +170,9 @@ void attend(const QueryBlock& block) {
   auto* queries = reinterpret_cast<int16_t*>(scratch.queries);
   widen_queries(block, queries);
   score(block, scratch, queries);
+  if (block.splits()) add_bias(block, scratch);
   RowCodes row_codes[kBlockRows];
-  for (size_t row = 0; row < block.rows(); row++) {
-    int32_t* scores = scratch.scores + row * scratch.stride;
-    const float scale = block.args->score_scale[block.head(row)];
-    row_codes[row] = row_codes_256<true>(scores, block.keys_of(row), scale, scores, scratch.stride);
-  }
+  code_rows_256<true>(block, scratch, row_codes);
   weigh(block, scratch);
   for (size_t row = 0; row < block.rows(); row++) {
     finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);

@@ -25,6 +25,15 @@ inline void clear(Sums<R, N>& sums) {
 }
 
 template <int R, int N>
+inline void shift_left_8(Sums<R, N>& sums) {
+  HOTARU_UNROLL(6)
+  for (int r = 0; r < R; r++) {
+    HOTARU_UNROLL(4)
+    for (int n = 0; n < N; n++) sums.at[r][n] = _mm512_slli_epi32(sums.at[r][n], 8);
+  }
+}
+
+template <int R, int N>
 inline void store(const Sums<R, N>& sums, int32_t* out, size_t stride) {
   HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
@@ -80,6 +89,27 @@ void score(const Rows& rows, size_t page) {
   store(sums, rows.scratch.scores + rows.row * rows.scratch.stride + page * kPageTokens, rows.scratch.stride);
 }
 
+// Split keys: c[s] of one page.
+template <int R>
+void multiply_columns(const Rows& rows, const BlockCoefficients& coefficients, size_t page) {
+  const size_t width = rows.block.width();
+  const std::byte* left_high = coefficients.high + rows.row * width;
+  const std::byte* left_low = coefficients.low + rows.row * width;
+  const uint8_t* high = rows.block.page_columns(page);
+  const uint8_t* low = high + page_side_bytes(width);
+  Sums<R, 4> sums;
+  clear(sums);
+  for (size_t step = 0; step < width / 4; step++) {
+    add_step<R, 4, true>(sums, left_high + step * 4, width, high + step * 64, width * 16);
+  }
+  shift_left_8(sums);
+  for (size_t step = 0; step < width / 4; step++) {
+    add_step<R, 4, true>(sums, left_high + step * 4, width, low + step * 64, width * 16);
+    add_step<R, 4, true>(sums, left_low + step * 4, width, high + step * 64, width * 16);
+  }
+  store(sums, rows.scratch.bias_sums + rows.row * kPageTokens, kPageTokens);
+}
+
 // The 16 N channels from `first` on over all pages.
 template <int R, int N>
 void weigh(const Rows& rows, size_t first) {
@@ -128,19 +158,25 @@ void for_row_runs(size_t rows, Body body) {
   }
 }
 
+void add_bias(const QueryBlock& block, const BlockScratch& scratch) {
+  const BlockCoefficients coefficients = copy_coefficients(block, scratch, block.width());
+  for (size_t page = 0; page < block.pages(); page++) {
+    for_row_runs(block.rows(), [&](size_t row, auto count) {
+      multiply_columns<count.kRows>({block, scratch, row}, coefficients, page);
+    });
+    add_bias_256(block, scratch, page);
+  }
+}
+
 void attend(const QueryBlock& block) {
   const BlockScratch scratch = block_scratch(block);
   copy_queries(block, scratch.queries, block.width());
   for (size_t page = 0; page < block.pages(); page++) {
     for_row_runs(block.rows(), [&](size_t row, auto count) { score<count.kRows>({block, scratch, row}, page); });
   }
+  if (block.splits()) add_bias(block, scratch);
   RowCodes row_codes[kBlockRows];
-  for (size_t row = 0; row < block.rows(); row++) {
-    const float scale = block.args->score_scale[block.head(row)];
-    uint8_t* codes = scratch.codes + row * scratch.stride;
-    row_codes[row] =
-        row_codes_512(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
-  }
+  code_rows_512(block, scratch, row_codes);
   for_row_runs(block.rows(), [&](size_t row, auto count) { weigh_all<count.kRows>({block, scratch, row}); });
   for (size_t row = 0; row < block.rows(); row++) {
     finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);

@@ -23,20 +23,30 @@ inline __m256i broadcast_word(const std::byte* at) {
   return _mm256_set1_epi32(word);
 }
 
-// kLeftSigned: queries against keys, from zero; otherwise codes against values, added.
+// What the sums start from: nothing, what is there, or 256 times that.
+enum class Start { kZero, kSum, kShiftedSum };
+
+template <Start kStart>
+inline __m256i start_8(const int32_t* at) {
+  if constexpr (kStart == Start::kZero) return _mm256_setzero_si256();
+  if constexpr (kStart == Start::kShiftedSum) return _mm256_slli_epi32(load_256(at), 8);
+  return load_256(at);
+}
+
+// kLeftSigned: queries against keys; otherwise codes against values.
 template <bool kLeftSigned>
 inline __m256i dot(__m256i sum, __m256i packed, __m256i left) {
   return kLeftSigned ? _mm256_dpbusd_avx_epi32(sum, packed, left) : _mm256_dpbusd_avx_epi32(sum, left, packed);
 }
 
-template <int R, bool kLeftSigned>
+template <int R, bool kLeftSigned, Start kStart>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
   HOTARU_UNROLL(6)
   for (int r = 0; r < R; r++) {
     const int32_t* out = product.out + static_cast<size_t>(r) * product.out_stride;
-    sum[r][0] = kLeftSigned ? _mm256_setzero_si256() : load_256(out);
-    sum[r][1] = kLeftSigned ? _mm256_setzero_si256() : load_256(out + 8);
+    sum[r][0] = start_8<kStart>(out);
+    sum[r][1] = start_8<kStart>(out + 8);
   }
   const auto* packed = static_cast<const uint8_t*>(product.packed);
   for (size_t step = 0; step < product.steps; step++) {
@@ -58,17 +68,17 @@ inline void multiply(const Product& product) {
 }
 
 // `rows` rows in runs of at most 6, as even as can be: 16 = 6 + 5 + 5.
-template <bool kLeftSigned>
+template <bool kLeftSigned, Start kStart>
 void multiply_rows(Product product, size_t rows) {
   while (rows > 0) {
     const size_t runs = (rows + 5) / 6;
     const size_t run = (rows + runs - 1) / runs;
-    if (run == 6) multiply<6, kLeftSigned>(product);
-    if (run == 5) multiply<5, kLeftSigned>(product);
-    if (run == 4) multiply<4, kLeftSigned>(product);
-    if (run == 3) multiply<3, kLeftSigned>(product);
-    if (run == 2) multiply<2, kLeftSigned>(product);
-    if (run == 1) multiply<1, kLeftSigned>(product);
+    if (run == 6) multiply<6, kLeftSigned, kStart>(product);
+    if (run == 5) multiply<5, kLeftSigned, kStart>(product);
+    if (run == 4) multiply<4, kLeftSigned, kStart>(product);
+    if (run == 3) multiply<3, kLeftSigned, kStart>(product);
+    if (run == 2) multiply<2, kLeftSigned, kStart>(product);
+    if (run == 1) multiply<1, kLeftSigned, kStart>(product);
     product.left += run * product.left_stride;
     product.out += run * product.out_stride;
     rows -= run;
@@ -82,7 +92,25 @@ void score(const QueryBlock& block, const BlockScratch& scratch) {
     const uint8_t* next = block.page_keys(smaller(s / kPageTokens + 1, block.pages() - 1)) + s % kPageTokens * width;
     prefetch_ahead(next, kRowsPerBlock * width);
     const Product product{scratch.queries, width, keys, width / 4, scratch.scores + s, scratch.stride};
-    multiply_rows<true>(product, block.rows());
+    multiply_rows<true, Start::kZero>(product, block.rows());
+  }
+}
+
+void add_bias(const QueryBlock& block, const BlockScratch& scratch) {
+  const size_t width = block.width();
+  const BlockCoefficients coefficients = copy_coefficients(block, scratch, width);
+  for (size_t page = 0; page < block.pages(); page++) {
+    for (size_t s = 0; s < kPageTokens; s += kRowsPerBlock) {
+      const uint8_t* high = block.page_columns(page) + s * width;
+      Product product{coefficients.high, width, high, width / 4, scratch.bias_sums + s, kPageTokens};
+      multiply_rows<true, Start::kZero>(product, block.rows());
+      product.packed = high + page_side_bytes(width);
+      multiply_rows<true, Start::kShiftedSum>(product, block.rows());
+      product.left = coefficients.low;
+      product.packed = high;
+      multiply_rows<true, Start::kSum>(product, block.rows());
+    }
+    add_bias_256(block, scratch, page);
   }
 }
 
@@ -98,7 +126,7 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch) {
       const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + e * kPageTokens;
       prefetch_ahead(next, kRowsPerBlock * kPageTokens);
       const Product product{codes + first, scratch.stride, values, steps, scratch.sums + e, width};
-      multiply_rows<false>(product, block.rows());
+      multiply_rows<false, Start::kSum>(product, block.rows());
     }
   }
 }
@@ -107,13 +135,9 @@ void attend(const QueryBlock& block) {
   const BlockScratch scratch = block_scratch(block);
   copy_queries(block, scratch.queries, block.width());
   score(block, scratch);
+  if (block.splits()) add_bias(block, scratch);
   RowCodes row_codes[kBlockRows];
-  for (size_t row = 0; row < block.rows(); row++) {
-    const float scale = block.args->score_scale[block.head(row)];
-    uint8_t* codes = scratch.codes + row * scratch.stride;
-    row_codes[row] =
-        row_codes_256<false>(scratch.scores + row * scratch.stride, block.keys_of(row), scale, codes, scratch.stride);
-  }
+  code_rows_256<false>(block, scratch, row_codes);
   weigh(block, scratch);
   for (size_t row = 0; row < block.rows(); row++) {
     finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);

@@ -17,9 +17,8 @@ inline constexpr float kProbabilityFloor = -16.0F;  // 255 * 2^-16 rounds to 0
 // 1.5 * 2^23: adding it rounds a small float to an integer (half to even) and leaves that integer in the low bits.
 inline constexpr float kRoundingShift = 12582912.0F;
 
-// p = round_half_even(255 * 2^(float(distance) * score_scale)), distance = a - m <= 0.
-static inline uint8_t probability_u8(int32_t distance, float score_scale) {
-  float x = static_cast<float>(distance) * score_scale;
+// p = round_half_even(255 * 2^x), x <= 0.
+static inline uint8_t probability_u8(float x) {
   x = x > kProbabilityFloor ? x : kProbabilityFloor;
   const float shifted = x + kRoundingShift;
   const float f = x - (shifted - kRoundingShift);
@@ -29,6 +28,11 @@ static inline uint8_t probability_u8(int32_t distance, float score_scale) {
   p = __builtin_fmaf(p, f, kProbabilityCoefficients[0]);
   const uint32_t bits = std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23);  // p * 2^n
   return static_cast<uint8_t>(std::lrintf(std::bit_cast<float>(bits)));
+}
+
+// p of x = float(distance) * score_scale, distance = a - m <= 0.
+static inline uint8_t probability_u8(int32_t distance, float score_scale) {
+  return probability_u8(static_cast<float>(distance) * score_scale);
 }
 
 // The weight of a prefix token whose score lies `distance` (in powers of two) above the row's maximum.

@@ -46,6 +46,11 @@ struct QueryBlock {
     const std::byte* base = args->pages[first_token][page] + args->key_offset;
     return reinterpret_cast<const uint8_t*>(base + kv_head * page_side_bytes(width()));
   }
+  // A page's columns for split keys: the plane of high bytes, then that of low ones.
+  [[nodiscard]] const uint8_t* page_columns(size_t page) const {
+    return args->key_bias.columns + 2 * page * page_side_bytes(width());
+  }
+  [[nodiscard]] bool splits() const { return args->key_bias.high != nullptr; }
   [[nodiscard]] const int8_t* page_values(size_t page) const {
     const std::byte* base = args->pages[first_token][page] + args->value_offset;
     return reinterpret_cast<const int8_t*>(base + kv_head * page_side_bytes(width()));
@@ -55,12 +60,13 @@ struct QueryBlock {
 // A block's scratch in the thread's workspace. Rows are padded by one cache line: row strides that are powers of two
 // would fall into one cache set.
 struct BlockScratch {
-  size_t stride;       // elements from row to row of scores, and of probabilities
-  int32_t* scores;     // [16, stride] a[s]
-  uint8_t* codes;      // [16, stride] p[s], 0 from the row's last key to the end of its page
-  int32_t* sums;       // [16, E] sum_s p[s] v[s]
+  size_t stride;    // elements from row to row of scores, and of probabilities
+  int32_t* scores;  // [16, stride] a[s]; of split keys the bits of x[s]
+  uint8_t* codes;   // [16, stride] p[s], 0 from the row's last key to the end of its page
+  int32_t* sums;  // [16, E] sum_s p[s] v[s]; before that [16, 4 E bytes] coefficients of split keys, at least 128 a row
   std::byte* queries;  // [16, E] in the kernel's own form, up to 2 bytes an element, at least 64 a row
-  std::byte* rest;     // 8 KB
+  std::byte* rest;     // 4 KB
+  int32_t* bias_sums;  // [16, 64] c[s] of a page
 };
 
 inline BlockScratch block_scratch(const QueryBlock& block) {
@@ -76,19 +82,35 @@ inline BlockScratch block_scratch(const QueryBlock& block) {
   };
   scratch.scores = reinterpret_cast<int32_t*>(take(kBlockRows * stride * sizeof(int32_t)));
   scratch.codes = reinterpret_cast<uint8_t*>(take(kBlockRows * stride));
-  scratch.sums = reinterpret_cast<int32_t*>(take(kBlockRows * width * sizeof(int32_t)));
+  scratch.sums = reinterpret_cast<int32_t*>(take(kBlockRows * larger(width, 32) * sizeof(int32_t)));
   scratch.queries = take(kBlockRows * larger(width * sizeof(int16_t), 64));
-  scratch.rest = at;
+  scratch.rest = take(size_t{4} << 10);
+  scratch.bias_sums = reinterpret_cast<int32_t*>(at);
   return scratch;
 }
 
-// The block's queries, [16, row_bytes] with zeros beyond the head's width.
-inline void copy_queries(const QueryBlock& block, std::byte* queries, size_t row_bytes) {
-  for (size_t row = 0; row < block.rows(); row++) {
-    std::byte* to = queries + row * row_bytes;
-    __builtin_memcpy(to, block.args->query + block.element(row), block.width());
+// The block's rows of [T, H, E], [16, row_bytes] with zeros beyond the head's width.
+inline void copy_rows(const QueryBlock& block, const int8_t* from, std::byte* to, size_t row_bytes) {
+  for (size_t row = 0; row < block.rows(); row++, to += row_bytes) {
+    __builtin_memcpy(to, from + block.element(row), block.width());
     __builtin_memset(to + block.width(), 0, row_bytes - block.width());
   }
+}
+inline void copy_queries(const QueryBlock& block, std::byte* queries, size_t row_bytes) {
+  copy_rows(block, block.args->query, queries, row_bytes);
+}
+
+// The block's coefficients for split keys, both planes as copy_rows makes them.
+struct BlockCoefficients {
+  const std::byte* high;
+  const std::byte* low;
+};
+inline BlockCoefficients copy_coefficients(const QueryBlock& block, const BlockScratch& scratch, size_t row_bytes) {
+  auto* high = reinterpret_cast<std::byte*>(scratch.sums);
+  std::byte* low = high + kBlockRows * row_bytes;
+  copy_rows(block, block.args->key_bias.high, high, row_bytes);
+  copy_rows(block, block.args->key_bias.low, low, row_bytes);
+  return {high, low};
 }
 
 // The processor's own prefetcher does not see that the next page follows.

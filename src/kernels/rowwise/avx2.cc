@@ -137,15 +137,39 @@ inline std::byte* page_side(const RopeArgs& args, size_t t, size_t g, size_t off
   return args.pages[t][page] + offset + g * page_side_bytes(static_cast<size_t>(args.head_width));
 }
 
+// Eight codes to both planes.
+inline void store_8_signed(const SignedPlanes& to, size_t at, __m256i code) {
+  const __m256i low = _mm256_srai_epi32(_mm256_slli_epi32(code, 24), 24);
+  store_8_s8(to.low + at, low);
+  store_8_s8(to.high + at, _mm256_srai_epi32(_mm256_sub_epi32(code, low), 8));
+}
+
+// The coefficients of pairs j .. j+7 of query head h, whose first element is `first`.
+inline void store_bias_query(const RopeArgs& args, const RotatedPair& y, size_t h, size_t first, size_t j) {
+  const auto width = static_cast<size_t>(args.head_width);
+  const size_t half = width / 2;
+  const size_t g = h / (static_cast<size_t>(args.query_heads) / static_cast<size_t>(args.kv_heads));
+  const float* cosine = args.bias_terms + g * width + j;
+  const float* sine = cosine + static_cast<size_t>(args.kv_heads) * width;
+  const Requantise256 to{args.bias_inverse_scale[h], 0.0F, -kMostSignedCode, kMostSignedCode};
+  const __m256 a =
+      _mm256_fmadd_ps(y.low, _mm256_loadu_ps(cosine), _mm256_mul_ps(y.high, _mm256_loadu_ps(cosine + half)));
+  const __m256 b = _mm256_fmsub_ps(y.high, _mm256_loadu_ps(sine), _mm256_mul_ps(y.low, _mm256_loadu_ps(sine + half)));
+  store_8_signed(args.bias_query, first + j, requantise_8(a, to));
+  store_8_signed(args.bias_query, first + j + half, requantise_8(b, to));
+}
+
 void rope_query(const RopeArgs& args, const float* x, size_t t, size_t h) {
   const auto width = static_cast<size_t>(args.head_width);
   const HeadRow row = head_row(args, x, t, args.query_gamma);
   const Requantise256 to = requantise_s8_256(args.query_inverse_scale[h]);
-  int8_t* query = args.query + (t * static_cast<size_t>(args.query_heads) + h) * width;
+  const size_t first = (t * static_cast<size_t>(args.query_heads) + h) * width;
+  int8_t* query = args.query + first;
   for (size_t j = 0; j < row.half; j += 8) {
     const RotatedPair y = rotated_8(row, j);
     store_8_s8(query + j, requantise_8(y.low, to));
     store_8_s8(query + j + row.half, requantise_8(y.high, to));
+    if (args.bias_terms != nullptr) store_bias_query(args, y, h, first, j);
   }
 }
 

@@ -56,6 +56,20 @@ void rope_query(const RopeArgs& args, const float* x, size_t t, size_t h) {
   const RotatedHead y(args, x, t, args.query_gamma);
   int8_t* query = args.query + (t * static_cast<size_t>(args.query_heads) + h) * width;
   for (size_t e = 0; e < width; e++) query[e] = requantise_s8(y[e], args.query_inverse_scale[h]);
+  if (args.bias_terms == nullptr) return;
+  const size_t half = width / 2;
+  const size_t g = h / (static_cast<size_t>(args.query_heads) / static_cast<size_t>(args.kv_heads));
+  const float* cosine_terms = args.bias_terms + g * width;
+  const float* sine_terms = cosine_terms + static_cast<size_t>(args.kv_heads) * width;
+  const size_t first = (t * static_cast<size_t>(args.query_heads) + h) * width;
+  for (size_t j = 0; j < half; j++) {
+    const float low = y[j];
+    const float high = y[j + half];
+    const float a = __builtin_fmaf(low, cosine_terms[j], high * cosine_terms[j + half]);
+    const float b = __builtin_fmaf(high, sine_terms[j], -(low * sine_terms[j + half]));
+    store_signed_code(args.bias_query, first + j, a, args.bias_inverse_scale[h]);
+    store_signed_code(args.bias_query, first + j + half, b, args.bias_inverse_scale[h]);
+  }
 }
 
 void rope_key(const RopeArgs& args, const float* x, size_t t, size_t g) {

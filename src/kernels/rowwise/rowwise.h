@@ -50,6 +50,10 @@ struct RmsNormArgs {
 //     y[j] = fma(x[j], c[j], -(x[j + E/2] * s[j]));   y[j + E/2] = fma(x[j + E/2], c[j], x[j] * s[j])
 //   query: requantise_s8(y, query_inverse_scale[h])
 //   key:   y = y - key_shift[g, e] if key_shift;  u = requantise_u8(y, key_inverse_scale[g], key_zero_point[g])
+//   split keys (attention.h): coefficients of a query against the cosines (e < E/2) and sines of the keys' positions,
+//     A[j] = fma(y[j], terms[0, g, j], y[j + E/2] * terms[0, g, j + E/2])
+//     A[j + E/2] = fma(y[j + E/2], terms[1, g, j], -(y[j] * terms[1, g, j + E/2]))
+//     store_signed_code(A, bias_inverse_scale[h]); terms: the key bias over the scale of each column's codes
 //   value: requantise_u8(x, value_inverse_scale[g], value_zero_point[g] + 128) - 128, stored as s8
 struct RopeArgs {
   int tokens = 0;
@@ -70,6 +74,9 @@ struct RopeArgs {
   const float* value_inverse_scale = nullptr;  // [G]
   const float* value_zero_point = nullptr;     // [G] in [-128, 127]
   int8_t* query = nullptr;                     // [T, H, E] s8
+  const float* bias_terms = nullptr;           // [2, G, E] or null: the keys have their bias
+  const float* bias_inverse_scale = nullptr;   // [H]
+  SignedPlanes bias_query = {};                // [T, H, E]
   std::byte* const* const* pages = nullptr;    // [T] -> page bases, as in attention.h
   size_t key_offset = 0;
   size_t value_offset = 0;

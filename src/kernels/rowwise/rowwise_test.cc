@@ -158,16 +158,20 @@ class RopeProblem {
         width_(16 * (1 + values_.below(8))),
         with_norm_(values_.below(2) == 1),
         with_shift_(values_.below(2) == 1),
+        with_bias_(values_.below(2) == 1),
         qkv_(values_.reals(size(tokens_ * (query_heads_ + 2 * kv_heads_) * width_))),
         gamma_(values_.reals(size(2 * width_))),
         shift_(values_.reals(size(kv_heads_ * width_))),
+        bias_terms_(values_.reals(size(2 * kv_heads_ * width_))),
         scale_(values_.reals(size(query_heads_))),
+        bias_scale_(values_.reals(size(query_heads_))),
         zero_point_(size(2 * kv_heads_)),
         cosine_(size(kPositions * width_ / 2)),
         sine_(size(kPositions * width_ / 2)) {
     std::vector<double> inverse_frequency;
     for (int j = 0; j < width_ / 2; j++) inverse_frequency.push_back(std::pow(10000.0, -2.0 * j / width_));
     fill_rope_table({kPositions, inverse_frequency, 1.0}, cosine_.data(), sine_.data());
+    for (size_t h = 0; h < size(query_heads_); h++) bias_scale_.data()[h] *= 1000;
     for (size_t g = 0; g < size(kv_heads_); g++) {
       zero_point_.data()[g] = static_cast<float>(values_.below(256));
       zero_point_.data()[size(kv_heads_) + g] = static_cast<float>(values_.below(256) - 128);
@@ -178,12 +182,15 @@ class RopeProblem {
   struct Outputs {
     AlignedArray<int8_t> query;
     AlignedArray<std::byte> pages;
+    AlignedArray<int8_t> bias_query;  // high plane, low plane
   };
 
   [[nodiscard]] Outputs run(RopeKernel kernel, int slices) const {
     const size_t side = size(kv_heads_) * page_side_bytes(size(width_));
     const size_t page_bytes = 2 * side + 64;
-    Outputs out{AlignedArray<int8_t>(size(tokens_ * query_heads_ * width_)), AlignedArray<std::byte>(4 * page_bytes)};
+    Outputs out{AlignedArray<int8_t>(size(tokens_ * query_heads_ * width_)), AlignedArray<std::byte>(4 * page_bytes),
+                AlignedArray<int8_t>(2 * size(tokens_ * query_heads_ * width_))};
+    const size_t plane = out.query.size();
     std::fill_n(out.pages.data(), out.pages.size(), std::byte{0x5A});
     std::byte* page[4];
     for (size_t i = 0; i < 4; i++) page[i] = out.pages.data() + (i * 3 % 4) * page_bytes;
@@ -208,6 +215,9 @@ class RopeProblem {
                   .value_inverse_scale = scale_.data(),
                   .value_zero_point = zero_point_.data() + kv_heads_,
                   .query = out.query.data(),
+                  .bias_terms = with_bias_ ? bias_terms_.data() : nullptr,
+                  .bias_inverse_scale = bias_scale_.data(),
+                  .bias_query = {out.bias_query.data() + plane, out.bias_query.data()},
                   .pages = pages.data(),
                   .key_offset = 64,
                   .value_offset = 64 + side},
@@ -224,8 +234,8 @@ class RopeProblem {
 
   Values values_;
   int tokens_, kv_heads_, query_heads_, width_;
-  bool with_norm_, with_shift_;
-  AlignedArray<float> qkv_, gamma_, shift_, scale_, zero_point_, cosine_, sine_;
+  bool with_norm_, with_shift_, with_bias_;
+  AlignedArray<float> qkv_, gamma_, shift_, bias_terms_, scale_, bias_scale_, zero_point_, cosine_, sine_;
   std::vector<int32_t> position_;
 };
 
@@ -235,10 +245,60 @@ TEST(Rowwise, RopeEqualsRef) {
     const RopeProblem::Outputs found = problem.run(kernel.run, 1 + i % 4);
     const RopeProblem::Outputs wanted = problem.run(rope_ref, 1);
     expect_same(found.query, wanted.query, problem.text() + " query");
+    expect_same(found.bias_query, wanted.bias_query, problem.text() + " bias query");
     for (size_t b = 0; b < found.pages.size(); b++) {
       ASSERT_EQ(found.pages.data()[b], wanted.pages.data()[b]) << problem.text() << " page byte " << b;
     }
   });
+}
+
+// Coefficients times cosines and sines of any angle are the product with a bias turned by it.
+TEST(Rowwise, BiasQueryTimesColumnsIsTheQueryTimesTheTurnedBias) {
+  constexpr size_t kWidth = 16, kHalf = 8;
+  AlignedArray<float> qkv(3 * kWidth), bias(kWidth);
+  for (size_t i = 0; i < 3 * kWidth; i++) qkv.data()[i] = static_cast<float>(i * 37 % 11) / 5 - 1;
+  for (size_t e = 0; e < kWidth; e++) bias.data()[e] = static_cast<float>(e * 17 % 7) / 3 - 1;
+  float cosine[kHalf], sine[kHalf], terms[2 * kWidth];
+  for (size_t j = 0; j < kHalf; j++) cosine[j] = 1.0F, sine[j] = 0.0F;  // queries stay as they are
+  for (size_t e = 0; e < kWidth; e++) terms[e] = terms[e + kWidth] = bias.data()[e];
+  const int32_t position[1] = {0};
+  const float one[1] = {1.0F}, thousand[1] = {1000.0F};
+  std::vector<std::byte> page(2 * page_side_bytes(kWidth));
+  std::byte* pages[1] = {page.data()};
+  std::byte* const* row_pages[1] = {pages};
+  int8_t query[kWidth], high[kWidth], low[kWidth];
+  rope_ref({.tokens = 1,
+            .query_heads = 1,
+            .kv_heads = 1,
+            .head_width = kWidth,
+            .qkv = qkv.data(),
+            .position = position,
+            .cosine = cosine,
+            .sine = sine,
+            .query_inverse_scale = one,
+            .key_inverse_scale = one,
+            .key_zero_point = one,
+            .value_inverse_scale = one,
+            .value_zero_point = one,
+            .query = query,
+            .bias_terms = terms,
+            .bias_inverse_scale = thousand,
+            .bias_query = {low, high},
+            .pages = row_pages,
+            .value_offset = page_side_bytes(kWidth)},
+           Slice{});
+  for (const double angle : {0.0, 0.3, 2.0, 4.5}) {
+    double wanted = 0;
+    double found = 0;
+    for (size_t j = 0; j < kHalf; j++) {
+      const double x = bias.data()[j], y = bias.data()[j + kHalf];
+      wanted += qkv.data()[j] * (x * std::cos(angle) - y * std::sin(angle));
+      wanted += qkv.data()[j + kHalf] * (y * std::cos(angle) + x * std::sin(angle));
+      found += (256 * high[j] + low[j]) / 1000.0 * std::cos(angle);
+      found += (256 * high[j + kHalf] + low[j + kHalf]) / 1000.0 * std::sin(angle);
+    }
+    EXPECT_NEAR(found, wanted, 0.01) << angle;
+  }
 }
 
 // One head, one token, by hand: rotation by the angle position * frequency, and where each byte goes.
