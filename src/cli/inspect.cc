@@ -1,4 +1,4 @@
-// hotaru inspect FILE: what is in a checkpoint, a HAR or a HEF.
+// hotaru inspect FILE: what is in a checkpoint, a HAR, a HEF or a context file.
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -73,9 +73,9 @@ Result<void> inspect(const InspectCommand& command) {
 
 void add_inspect(CLI::App& app) {
   auto command = std::make_shared<InspectCommand>();
-  CLI::App* sub = app.add_subcommand("inspect", "What is in a checkpoint, HAR or HEF");
+  CLI::App* sub = app.add_subcommand("inspect", "What is in a checkpoint, HAR, HEF or context file");
   sub->footer("Example: hotaru inspect demo.hef --program tbt");
-  sub->add_option("file", command->path, "Checkpoint directory, HAR or HEF")->required();
+  sub->add_option("file", command->path, "Checkpoint directory, HAR, HEF or context file")->required();
   sub->add_flag("--memory", command->memory, "The memory plan as a table");
   sub->add_option("--program", command->program, "A program as text: prefill, tbt or head");
   sub->add_flag("--tensors", command->tensors, "All tensors: type, shape, bytes");

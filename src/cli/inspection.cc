@@ -101,6 +101,41 @@ Result<Inspection> inspect_har(const std::string& path, ThreadPool& pool) {
   return found;
 }
 
+// Keys that a context has no answer to are there, as in the other kinds.
+Result<Inspection> inspect_context(const std::string& path) {
+  Inspection found;
+  TRY_ASSIGN(found.context, ContextFile::open(path));
+  const fb::SavedContext& meta = found.context->meta();
+  const Container& container = found.context->container();
+  found.checksums = container.sections().size();
+  const fb::SavedReply* reply = meta.cut_reply();
+  found.summary = {{"kind", "context"},
+                   {"format_version", fmt::format("{}.{}", container.major(), container.minor())},
+                   {"name", text_of(meta.model_name())},
+                   {"architecture", nullptr},
+                   {"hash", fmt::format("{:016x}", container.content_hash())},
+                   {"parameters", nullptr},
+                   {"synthetic", false},
+                   {"context_tokens", found.context->ids().size()},
+                   {"quantisation", nullptr},
+                   {"memory", nullptr},
+                   {"adapters", Json::array()},
+                   {"programs", Json::array()},
+                   {"chat_template", false},
+                   {"model_hash", fmt::format("{:016x}", meta.model_hash())},
+                   {"adapter", nullptr},
+                   {"stored_tokens", meta.stored_tokens()},
+                   {"pages", found.context->page_count()},
+                   {"page_bytes", meta.page_bytes()},
+                   {"cut_reply_tokens", nullptr},
+                   {"host_state_bytes", found.context->host_state().size()}};
+  if (meta.adapter() != nullptr) found.summary["adapter"] = text_of(meta.adapter());
+  if (reply != nullptr) {
+    found.summary["cut_reply_tokens"] = reply->generated() == nullptr ? 0 : reply->generated()->size();
+  }
+  return found;
+}
+
 Result<Inspection> inspect_checkpoint(const std::string& directory) {
   Inspection found;
   TRY_ASSIGN(found.checkpoint, Checkpoint::open(directory));
@@ -137,6 +172,21 @@ void add_tensors(const Meta& meta, Json& list) {
 
 std::string line(const char* name, const std::string& value) { return fmt::format("{:<14}{}\n", name, value); }
 
+std::string context_text(const Json& summary) {
+  const auto number = [&summary](const char* key) { return summary[key].get<uint64_t>(); };
+  const Json& adapter = summary["adapter"];
+  const Json& reply = summary["cut_reply_tokens"];
+  std::string out = line("kind", "context");
+  out += line("model",
+              fmt::format("{} ({})", summary["name"].get<std::string>(), summary["model_hash"].get<std::string>()));
+  out += line("adapter", adapter.is_null() ? "none" : adapter.get<std::string>());
+  out += line("tokens", fmt::format("{}, of them {} stored", number("context_tokens"), number("stored_tokens")));
+  out += line("pages", fmt::format("{} of {}", number("pages"), size_text(number("page_bytes"))));
+  out += line("cut reply", reply.is_null() ? "none" : fmt::format("after {} tokens", reply.get<uint64_t>()));
+  out += line("host state", size_text(number("host_state_bytes")));
+  return out + line("hash", summary["hash"].get<std::string>());
+}
+
 }  // namespace
 
 Result<Inspection> inspect_path(const std::string& path, ThreadPool& pool) {
@@ -144,6 +194,7 @@ Result<Inspection> inspect_path(const std::string& path, ThreadPool& pool) {
   if (std::filesystem::is_directory(path, ignored)) return inspect_checkpoint(path);
   TRY_ASSIGN(const MappedFile file, MappedFile::open(path));
   TRY_ASSIGN(const FileKind kind, recognise_file(file.bytes(), path));
+  if (kind == FileKind::kContext) return inspect_context(path);
   return kind == FileKind::kHef ? inspect_hef(path, pool) : inspect_har(path, pool);
 }
 
@@ -161,6 +212,7 @@ Json tensors_json(const Inspection& found) {
 
 std::string summary_text(const Inspection& found) {
   const Json& summary = found.summary;
+  if (found.context) return context_text(summary);
   const auto text = [&summary](const char* key) { return summary[key].get<std::string>(); };
   const bool is_synthetic = summary["synthetic"].get<bool>();
   std::string out = line("kind", text("kind") + (is_synthetic ? ", synthetic: random weights, for speed only" : ""));

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "format/context_file.h"
 #include "format/har.h"
 #include "format/hef.h"
 #include "model/checkpoint.h"
@@ -16,9 +17,10 @@ namespace hotaru::cli {
 struct Inspection {
   Json summary;  // the object of --json
   size_t checksums = 0;
-  std::optional<Checkpoint> checkpoint;  // one of the three is there
+  std::optional<Checkpoint> checkpoint;  // one of the four is there
   std::optional<HarFile> har;
   std::optional<HefFile> hef;
+  std::optional<ContextFile> context;
 };
 
 Result<Inspection> inspect_path(const std::string& path, ThreadPool& pool);

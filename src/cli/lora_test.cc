@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include "device/device.h"
 #include "format/har.h"
 #include "format/hef.h"
+#include "genai/random_schedule.h"
 #include "model/adapter.h"
 #include "model/checkpoint.h"
 #include "tensor/random.h"
@@ -244,6 +246,36 @@ TEST_F(Lora, EveryContextGetsTheBitsOfItsAdapterAlone) {
       EXPECT_THAT(logits_together(*device, {0, 1, kNoAdapter, 1, 0}), ElementsAre(all, few, base, few, all));
     }
   }
+}
+
+TEST_F(Lora, RepliesUnderManyAdaptersAreWhatEachIsAlone) {
+  ASSERT_TRUE(add("base.har", "all", "two.har").ok());
+  ASSERT_TRUE(add("two.har", "few", "two.har").ok());
+  compile("two.har", "two.hef");
+  const auto alone = open_device(path("two.hef"), Isa::kRef, 1);
+  RandomSchedule schedule(open_device(path("two.hef"), best_isa(), 2), *alone, {.unread_pieces = 4},
+                          {.seed = 3, .longest_prompt = 40, .longest_reply = 8, .folder = folder_.string()});
+  schedule.play(500);
+  EXPECT_GT(schedule.count("switch"), 3);
+  EXPECT_GT(schedule.count("token"), 50);
+}
+
+// A pointer is all that changes: nothing of the base or of the adapters is loaded.
+TEST_F(Lora, SwitchingTakesLessThanAMillisecond) {
+  ASSERT_TRUE(add("base.har", "all", "two.har").ok());
+  ASSERT_TRUE(add("two.har", "few", "two.har").ok());
+  compile("two.har", "two.hef");
+  const auto device = open_device(path("two.hef"), best_isa(), 1);
+  Context context = *Context::create(*device);
+  context.append(kIds);
+  double best_seconds = 1.0;
+  for (int i = 0; i < 30; i++) {
+    const auto start = std::chrono::steady_clock::now();
+    context.set_adapter(i % 3 - 1);
+    best_seconds =
+        std::min(best_seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  EXPECT_LT(best_seconds, 0.001);
 }
 
 Logits float_logits_of(const std::string& adapter) {

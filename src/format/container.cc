@@ -18,7 +18,10 @@ bool starts_with(std::span<const std::byte> bytes, std::string_view magic, size_
   return bytes.size() >= offset + magic.size() && std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
 }
 
-std::string_view kind_name(FileKind kind) { return kind == FileKind::kHef ? "HEF" : "HAR"; }
+std::string_view kind_name(FileKind kind) {
+  if (kind == FileKind::kContext) return "context file";
+  return kind == FileKind::kHef ? "HEF" : "HAR";
+}
 
 // Hailo's formats share the names HEF and HAR: whoever has such a file deserves to hear it.
 Error foreign_file(std::span<const std::byte> bytes, std::string_view place) {
@@ -31,7 +34,7 @@ Error foreign_file(std::span<const std::byte> bytes, std::string_view place) {
     return not_supported("{}: this is an archive, as Hailo's HAR files are; Hotaru's HAR is a format of its own",
                          place);
   }
-  return invalid("{}: neither a HEF nor a HAR of Hotaru", place);
+  return invalid("{}: neither a HEF nor a HAR nor a context file of Hotaru", place);
 }
 
 struct Header {
@@ -168,6 +171,10 @@ std::string_view section_name(SectionType type) {
       return "model config";
     case SectionType::kReport:
       return "report";
+    case SectionType::kPages:
+      return "pages";
+    case SectionType::kHostState:
+      return "host state";
   }
   return "unknown";
 }
@@ -175,6 +182,7 @@ std::string_view section_name(SectionType type) {
 Result<FileKind> recognise_file(std::span<const std::byte> bytes, std::string_view place) {
   if (starts_with(bytes, magic_of(FileKind::kHef))) return FileKind::kHef;
   if (starts_with(bytes, magic_of(FileKind::kHar))) return FileKind::kHar;
+  if (starts_with(bytes, magic_of(FileKind::kContext))) return FileKind::kContext;
   return foreign_file(bytes, place);
 }
 
@@ -183,7 +191,7 @@ Result<Container> Container::from_bytes(std::span<const std::byte> bytes, FileKi
   TRY_ASSIGN(const FileKind found, recognise_file(bytes, place));
   if (found != kind) {
     return invalid("{}: got a {}, want a {}{}", place, kind_name(found), kind_name(kind),
-                   kind == FileKind::kHef ? " (hotaru compile makes one from it)" : "");
+                   kind == FileKind::kHef && found == FileKind::kHar ? " (hotaru compile makes one from it)" : "");
   }
   TRY_ASSIGN(Header header, read_header(bytes, place, options.check_checksums));
   TRY(check_table(header, bytes, place));

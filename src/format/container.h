@@ -1,8 +1,8 @@
-// The byte layout that HAR and HEF share. Little endian. Everything is verified when a file is opened, before anything
-// is allocated from it: any flipped bit and any truncation is refused.
+// The byte layout that HAR, HEF and context files share. Little endian. Everything is verified when a file is opened,
+// before anything is allocated from it: any flipped bit and any truncation is refused.
 //
 //   header   header_bytes (whole pages of 4096):
-//       0    magic, 8 bytes: "HOTARUHE" (HEF) or "HOTARUHA" (HAR)
+//       0    magic, 8 bytes: "HOTARUHE" (HEF), "HOTARUHA" (HAR) or "HOTARUCX" (context)
 //       8    u16 major, u16 minor       an unknown major is refused, an unknown newer minor loads
 //      12    u32 header_bytes           4096 * pages
 //      16    u32 section count, u32 0
@@ -14,7 +14,7 @@
 //   the file ends with the last byte of the last section.
 //
 // A section's checksum is XXH3-64 over the list of XXH3-64s (u64 each) of its chunks of 4 MiB: a tree, so that threads
-// share the work. Section types and what is inside: SectionType, hef.fbs, har.fbs, docs/formats.md.
+// share the work. Section types and what is inside: SectionType, hef.fbs, har.fbs, context_file.h, docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +30,11 @@
 
 namespace hotaru {
 
-enum class FileKind { kHar, kHef };
+enum class FileKind { kHar, kHef, kContext };
 
 // Numbers are part of the format: only ever added to. A reader ignores types that it does not know.
 enum class SectionType : uint32_t {
-  kMeta = 1,             // FlatBuffer, hef.fbs or har.fbs
+  kMeta = 1,             // FlatBuffer, hef.fbs, har.fbs or context.fbs
   kWeights = 2,          // tensors of the meta, each at a multiple of 64
   kAdapter = 3,          // one per adapter (index 0, 1, ...): its tensors
   kTokenizer = 4,        // tokenizer.json
@@ -42,6 +42,8 @@ enum class SectionType : uint32_t {
   kChatTemplate = 6,     // Jinja text
   kModelConfig = 7,      // the checkpoint's config.json
   kReport = 8,           // the optimiser's report, JSON
+  kPages = 9,            // KV pages of a context, one behind the other
+  kHostState = 10,       // bytes of whoever saved a context (a chat's messages)
 };
 
 inline constexpr uint16_t kFormatMajor = 1;

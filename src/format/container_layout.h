@@ -24,7 +24,10 @@ inline constexpr size_t kEntryBytes = 32;
 inline constexpr size_t kHeaderChecksumBytes = 8;
 inline constexpr size_t kMaxSections = 4096;
 
-constexpr std::string_view magic_of(FileKind kind) { return kind == FileKind::kHef ? "HOTARUHE" : "HOTARUHA"; }
+constexpr std::string_view magic_of(FileKind kind) {
+  if (kind == FileKind::kContext) return "HOTARUCX";
+  return kind == FileKind::kHef ? "HOTARUHE" : "HOTARUHA";
+}
 
 constexpr uint64_t round_up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 

@@ -169,8 +169,8 @@ TEST_F(ContainerTest, ForeignFilesAreNamed) {
   EXPECT_THAT(message("\x01HEF"), HasSubstr("HEF made for Hailo's chips"));
   std::string tar(257, 'x');
   EXPECT_THAT(message(tar + "ustar", FileKind::kHar), HasSubstr("archive, as Hailo's HAR files are"));
-  EXPECT_THAT(message("GGUF"), HasSubstr("neither a HEF nor a HAR"));
-  EXPECT_THAT(parse({}).error().message, HasSubstr("neither a HEF nor a HAR"));
+  EXPECT_THAT(message("GGUF"), HasSubstr("neither a HEF nor a HAR nor a context file"));
+  EXPECT_THAT(parse({}).error().message, HasSubstr("neither a HEF nor a HAR nor a context file"));
   const auto file = small_file();
   EXPECT_THAT(parse(file, FileKind::kHar).error().message, HasSubstr("got a HEF, want a HAR"));
 }

@@ -1,5 +1,5 @@
-// Writes a HAR or a HEF section by section (layout: container.h). Never holds more than one checksum chunk; the same
-// calls give the same bytes; the file appears under its name only when finish() succeeds.
+// Writes a HAR, a HEF or a context file section by section (layout: container.h). Never holds more than one checksum
+// chunk; the same calls give the same bytes; the file appears under its name only when finish() succeeds.
 #pragma once
 
 #include <cstdint>

@@ -14,6 +14,19 @@ Result<Context> Context::create(Device& device, int adapter) {
   return context;
 }
 
+Result<Context> Context::restore(Device& device, int adapter, std::span<const int32_t> ids, int stored_tokens,
+                                 const PageSource& page) {
+  CHECK_LE(static_cast<size_t>(stored_tokens), ids.size());
+  CHECK_LE(stored_tokens, device.info().context_tokens);
+  TRY_ASSIGN(Context context, create(device, adapter));
+  TRY(device.reserve(context.handle_, 0, stored_tokens));
+  for (int p = 0; p * device.info().page_tokens < stored_tokens; p++) device.write_page(context.handle_, p, page(p));
+  device.truncate(context.handle_, stored_tokens);
+  context.append(ids);
+  context.stored_tokens_ = stored_tokens;
+  return context;
+}
+
 Context::Context(Device& device, int handle) : device_(&device), handle_(handle) {
   ids_.reserve(static_cast<size_t>(device.info().context_tokens) + 1);
 }

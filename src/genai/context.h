@@ -3,7 +3,9 @@
 // one thread, that of the device.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -16,6 +18,11 @@ class Context {
  public:
   // The device must outlive the context.
   static Result<Context> create(Device& device, int adapter = kNoAdapter);
+  // The first `stored_tokens` of the ids are stored: `page` gives the pages that read_page gave. kNoMemory: the device
+  // has no place for them.
+  using PageSource = std::function<std::span<const std::byte>(int page)>;
+  static Result<Context> restore(Device& device, int adapter, std::span<const int32_t> ids, int stored_tokens,
+                                 const PageSource& page);
   Context(Context&& other) noexcept;
   Context& operator=(Context&& other) noexcept;
   ~Context();
@@ -55,6 +62,8 @@ class Context {
   void mark_stored(int rows);
   // Logits belong to a step: with nothing pending, the last token goes through the model once more.
   void make_last_pending();
+  // A page of what is stored, device().info().page_bytes of it.
+  void read_page(int page, std::span<std::byte> bytes) const { device_->read_page(handle_, page, bytes); }
   // Gives the pages back; every id becomes pending.
   void forget_stored();
 

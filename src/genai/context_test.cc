@@ -6,36 +6,13 @@
 #include <numeric>
 
 #include "genai/fake_device.h"
+#include "genai/stored_logits.h"
 
 namespace hotaru {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::vector<int32_t> count_up(int count) {
-  std::vector<int32_t> ids(static_cast<size_t>(count));
-  for (size_t i = 0; i < ids.size(); i++) ids[i] = static_cast<int32_t>(i * 7 % 64);
-  return ids;
-}
-
-// Stores what is pending, `chunk` tokens at a time, and computes the logits after it.
-std::vector<float> stored_logits(Context& context, int chunk) {
-  Device& device = context.device();
-  context.make_last_pending();
-  int32_t last_row = -1;
-  while (context.pending_tokens() > 0) {
-    const int rows = std::min({chunk, context.pending_tokens(), device.info().prefill_rows});
-    EXPECT_TRUE(context.reserve(rows));
-    std::vector<StepRow> step;
-    context.add_rows(rows, step);
-    device.step(step);
-    context.mark_stored(rows);
-    last_row = rows - 1;
-  }
-  device.compute_logits({&last_row, 1});
-  return {device.logits(0).begin(), device.logits(0).end()};
-}
 
 std::vector<float> fresh_logits(const std::vector<int32_t>& ids, int chunk = 128) {
   FakeDevice device;

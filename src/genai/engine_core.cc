@@ -4,22 +4,21 @@
 #include <utility>
 
 #include "base/check.h"
+#include "genai/saved_context.h"
 
 namespace hotaru {
 namespace {
-
-SchedulerOptions scheduler_options(const Device& device, const EngineOptions& options) {
-  SchedulerOptions result;
-  result.decoding = options.running_requests > 0 ? options.running_requests : device.info().decode_rows;
-  result.prefill_chunk = options.prefill_chunk;
-  return result;
-}
 
 template <typename List>
 typename List::value_type take(List& list, ptrdiff_t index) {
   typename List::value_type taken = std::move(list[static_cast<size_t>(index)]);
   list.erase(list.begin() + index);
   return taken;
+}
+
+EngineOptions with_defaults(EngineOptions options, const DeviceInfo& info) {
+  if (options.running_requests <= 0) options.running_requests = info.decode_rows;
+  return options;
 }
 
 Error busy_context(ContextId context) {
@@ -30,10 +29,16 @@ Error busy_context(ContextId context) {
 
 EngineCore::EngineCore(LanguageModel model, const EngineOptions& options, std::shared_ptr<EngineSignals> signals)
     : model_(std::move(model)),
-      options_(options),
+      options_(with_defaults(options, model_.device().info())),
       signals_(std::move(signals)),
-      scheduler_(model_.device(), scheduler_options(model_.device(), options)) {
-  if (options_.running_requests <= 0) options_.running_requests = model_.device().info().decode_rows;
+      scheduler_(model_.device(), {.decoding = options_.running_requests,
+                                   .prefill_chunk = options_.prefill_chunk,
+                                   .free_some_pages = [this] { return free_some_pages(); }}) {
+  const DeviceInfo& info = model_.device().info();
+  const uint64_t pages = options_.reuse_bytes > 0 ? options_.reuse_bytes / info.page_bytes : UINT64_MAX;
+  if (options_.reuses_prefixes) {
+    kept_.emplace(model_.device(), static_cast<int>(std::min(pages, static_cast<uint64_t>(info.pages))));
+  }
 }
 
 // --- named contexts
@@ -117,10 +122,20 @@ Result<Context> EngineCore::new_context(int adapter) {
   return context;
 }
 
-bool EngineCore::free_some_pages() { return false; }
+Result<void> EngineCore::save_context(ContextId context, const std::string& path, std::string_view host_state) {
+  TRY_ASSIGN(const NamedContext* named, find_free(context));
+  return hotaru::save_context(named->context, named->cut, {model_.name(), host_state}, path);
+}
 
-Result<void> EngineCore::save_context(ContextId, const std::string&, std::string_view) { return not_supported("TODO"); }
-Result<Engine::LoadedContext> EngineCore::load_context(const std::string&) { return not_supported("TODO"); }
+Result<Engine::LoadedContext> EngineCore::load_context(const std::string& path) {
+  Result<RestoredContext> restored = hotaru::load_context(model_.device(), model_.name(), path);
+  while (!restored && restored.error().kind == ErrorKind::kNoMemory && free_some_pages()) {
+    restored = hotaru::load_context(model_.device(), model_.name(), path);
+  }
+  if (!restored) return std::move(restored).error();
+  const ContextId context = name(std::move(restored->context), std::move(restored->cut));
+  return Engine::LoadedContext{context, std::move(restored->host_state)};
+}
 
 // --- requests
 
@@ -242,7 +257,7 @@ Result<bool> EngineCore::begin(Writer& writer) {
   }
   writer.context().replace(prompt_of(writer));
   if (!writer.siblings.empty()) writer.prompt = writer.context().ids();
-  if (options_.reuses_prefixes) reuse_pages(writer.context());
+  if (kept_) reuse_pages(writer.context());
   TRY(begin_reply(writer));
   return true;
 }
@@ -262,8 +277,8 @@ std::vector<int32_t> EngineCore::prompt_of(const Writer& writer) const {
   return prompt;
 }
 
-// The named context whose beginning is like this one's for more tokens than are stored here lends its pages: whole
-// ones, since it may go on writing the last.
+// The context whose beginning is like this one's for more tokens than are stored here lends its pages; a named one only
+// whole ones, since it may go on writing the last.
 void EngineCore::reuse_pages(Context& context) {
   const Context* best = nullptr;
   int best_tokens = context.stored_tokens();
@@ -274,7 +289,15 @@ void EngineCore::reuse_pages(Context& context) {
     best = &named.context;
     best_tokens = tokens;
   }
-  if (best != nullptr) context.begin_like(*best, best_tokens);
+  if (kept_->longest(context.ids(), context.adapter()) > best_tokens) {
+    const std::vector<int32_t> ids = context.ids();
+    context.clear();
+    // Without it the prompt is computed: the same reply, later.
+    static_cast<void>(kept_->begin_with(context, ids));
+    context.replace(ids);
+  } else if (best != nullptr) {
+    context.begin_like(*best, best_tokens);
+  }
 }
 
 Result<void> EngineCore::begin_reply(Writer& writer) {
@@ -377,6 +400,7 @@ void EngineCore::retire(std::unique_ptr<Writer> writer) {
     const bool is_cut = generation.reply().status != ReplyStatus::kLogicalEnd && generation.options().max_tokens != 0;
     if (is_cut) writer->named->cut = cut_reply(*writer);
   }
+  if (writer->own && kept_) kept_->keep(*std::move(writer->own));
   writer->channel->end(generation.take_reply(), generation.error());
 }
 

@@ -15,6 +15,7 @@
 #include "genai/cut_reply.h"
 #include "genai/engine.h"
 #include "genai/generation.h"
+#include "genai/prefix_store.h"
 #include "genai/reply_channel.h"
 #include "genai/scheduler.h"
 
@@ -23,6 +24,8 @@ namespace hotaru {
 class EngineCore {
  public:
   EngineCore(LanguageModel model, const EngineOptions& options, std::shared_ptr<EngineSignals> signals);
+  EngineCore(const EngineCore&) = delete;
+  EngineCore& operator=(const EngineCore&) = delete;
   [[nodiscard]] const LanguageModel& model() const { return model_; }
 
   Result<ContextId> create_context(int adapter);
@@ -72,7 +75,7 @@ class EngineCore {
   ContextId name(Context context, std::optional<CutReply> cut);
   [[nodiscard]] Result<void> check_adapter(int adapter) const;
   Result<Context> new_context(int adapter);
-  bool free_some_pages();
+  bool free_some_pages() { return kept_ && kept_->evict_one(); }
 
   [[nodiscard]] Result<void> check(const GenerationRequest& request, int samples);
   [[nodiscard]] size_t queued_replies() const;
@@ -95,6 +98,7 @@ class EngineCore {
   LanguageModel model_;
   EngineOptions options_;
   std::shared_ptr<EngineSignals> signals_;
+  std::optional<PrefixStore> kept_;  // of replies without a named context; none: prefixes are not reused
   Scheduler scheduler_;
   std::map<ContextId, NamedContext> contexts_;  // a map: writers point into it
   uint64_t last_name_ = 0;

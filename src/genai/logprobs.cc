@@ -49,14 +49,16 @@ double log_sum_exp(std::span<const float> logits) {
   if (best == -kInfinity || best == kInfinity) return static_cast<double>(best);
   const auto base = static_cast<double>(best);
   std::array<double, kLanes> lanes{};
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; j++) {
-      lanes[j] += exp2_portable((static_cast<double>(logits[i + j]) - base) * kLog2E);
-    }
-  }
-  for (size_t j = 0; i + j < logits.size(); j++) {
-    lanes[j] += exp2_portable((static_cast<double>(logits[i + j]) - base) * kLog2E);
+  const auto add = [&](size_t lane, double first, double second) {
+    const Pair powers = exp2_portable((Pair{first, second} - base) * kLog2E);
+    lanes[lane] += powers[0];
+    lanes[lane + 1] += powers[1];
+  };
+  const auto logit = [&](size_t id) {
+    return static_cast<double>(id < logits.size() ? logits[id] : -kInfinity);  // which adds 0
+  };
+  for (size_t i = 0; i < logits.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; j += 2) add(j, logit(i + j), logit(i + j + 1));
   }
   for (size_t width = kLanes / 2; width > 0; width /= 2) {
     for (size_t j = 0; j < width; j++) lanes[j] += lanes[j + width];

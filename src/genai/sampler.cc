@@ -20,6 +20,34 @@ float comparable(float logit) {
   return std::isnan(logit) ? -kInfinity : std::min(logit, kLargest);
 }
 
+// Fixed lengths, so that the compiler makes vector code of the loops.
+constexpr size_t kBlock = 16;
+
+float block_largest(const float* block) {
+  float lanes[4] = {block[0], block[1], block[2], block[3]};
+  for (size_t i = 4; i < kBlock; i += 4) {
+    for (size_t j = 0; j < 4; j++) lanes[j] = block[i + j] > lanes[j] ? block[i + j] : lanes[j];
+  }
+  return std::max(std::max(lanes[0], lanes[1]), std::max(lanes[2], lanes[3]));
+}
+
+float largest_of(const std::vector<float>& values) {
+  float lanes[kBlock];
+  std::fill(std::begin(lanes), std::end(lanes), -kInfinity);
+  for (size_t i = 0; i < values.size(); i += kBlock) {
+    for (size_t j = 0; j < kBlock; j++) lanes[j] = values[i + j] > lanes[j] ? values[i + j] : lanes[j];
+  }
+  return block_largest(lanes);
+}
+
+int32_t first_of(const std::vector<float>& values, float value) {
+  return static_cast<int32_t>(std::find(values.begin(), values.end(), value) - values.begin());
+}
+
+bool is_allowed(std::span<const uint64_t> allowed, size_t id) {
+  return id / 64 < allowed.size() && (allowed[id / 64] >> (id % 64) & 1) != 0;
+}
+
 // Uniform in [0, 1), 53 bits, of the n-th token of a reply.
 double uniform_of_token(uint64_t seed, uint64_t n) {
   Random random(seed);
@@ -32,13 +60,14 @@ double uniform_of_token(uint64_t seed, uint64_t n) {
 Sampler::Sampler(const SamplingParams& params, int vocabulary) : params_(params) {
   CHECK_GT(vocabulary, 0);
   const auto size = static_cast<size_t>(vocabulary);
-  adjusted_.resize(size);
+  const size_t padded = (size + kBlock - 1) / kBlock * kBlock;
+  adjusted_.resize(padded, -kInfinity);
   counts_.resize(size);
   distinct_.reserve(size);
-  if (params_.temperature > 0.0F) {
-    candidates_.reserve(size);
-    kept_.reserve(size);
-  }
+  if (params_.temperature == 0.0F) return;
+  const bool has_top_k = params_.top_k > 0;
+  candidates_.reserve(has_top_k ? std::min(size, static_cast<size_t>(params_.top_k)) : size);
+  if (!has_top_k) weights_.resize(padded);
 }
 
 void Sampler::skip(int32_t id) {
@@ -46,12 +75,6 @@ void Sampler::skip(int32_t id) {
   if (counts_[static_cast<size_t>(id)]++ == 0) distinct_.push_back(id);
   generated_tokens_++;
 }
-
-namespace {
-bool is_allowed(std::span<const uint64_t> allowed, size_t id) {
-  return id / 64 < allowed.size() && (allowed[id / 64] >> (id % 64) & 1) != 0;
-}
-}  // namespace
 
 void Sampler::forbid_all_but(std::span<const uint64_t> allowed) {
   for (size_t first = 0; first < adjusted_.size(); first += 64) {
@@ -65,21 +88,28 @@ void Sampler::forbid_all_but(std::span<const uint64_t> allowed) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const uint64_t> allowed) {
-  CHECK_EQ(logits.size(), adjusted_.size());
+  CHECK_EQ(logits.size(), counts_.size());
   std::transform(logits.begin(), logits.end(), adjusted_.begin(), comparable);
   if (!allowed.empty()) forbid_all_but(allowed);
   adjust_generated();
-  size_t best = 0;  // the lowest id among equals
-  while (!allowed.empty() && !is_allowed(allowed, best)) best++;
-  for (size_t id = best + 1; id < adjusted_.size(); id++) {
-    if (adjusted_[id] > adjusted_[best]) best = id;
-  }
-  auto chosen = static_cast<int32_t>(best);
-  if (params_.temperature > 0.0F && adjusted_[best] > -kInfinity) {
-    keep_drawable(adjusted_[best]);
-    if (params_.top_k > 0) keep_top_k();
-    if (params_.top_p < 1.0F) keep_top_p();
-    chosen = draw();
+  best_logit_ = largest_of(adjusted_);
+  int32_t chosen = 0;
+  if (best_logit_ == -kInfinity) {
+    while (!allowed.empty() && !is_allowed(allowed, static_cast<size_t>(chosen))) chosen++;
+  } else if (params_.temperature == 0.0F) {
+    chosen = first_of(adjusted_, best_logit_);
+  } else {
+    drop_below_ = static_cast<double>(best_logit_) - 64.0 / kLog2E * static_cast<double>(params_.temperature);
+    if (params_.top_k > 0) {
+      find_top_k();
+      if (params_.top_p < 1.0F) keep_top_p();
+      chosen = draw_of_candidates();
+    } else if (params_.top_p < 1.0F) {
+      find_top_p(weigh_all() * static_cast<double>(params_.top_p));
+      chosen = draw_of_candidates();
+    } else {
+      chosen = draw_of_all();
+    }
   }
   skip(chosen);
   return chosen;
@@ -111,31 +141,57 @@ bool Sampler::worse(const Candidate& a, const Candidate& b) {
   return a.logit < b.logit || (a.logit == b.logit && a.id > b.id);
 }
 
-// Tokens less likely than 2^-64 of the best are left out: a draw has 53 bits.
-void Sampler::keep_drawable(float best_logit) {
-  best_logit_ = best_logit;
-  candidates_.clear();
-  const double drop_below = static_cast<double>(best_logit) - 64.0 / kLog2E * static_cast<double>(params_.temperature);
-  for (size_t id = 0; id < adjusted_.size(); id++) {
-    if (adjusted_[id] > -kInfinity && static_cast<double>(adjusted_[id]) >= drop_below) {
-      candidates_.push_back({adjusted_[id], static_cast<int32_t>(id)});
+// Fills weights_; their sum, in id order.
+double Sampler::weigh_all() {
+  const auto best = static_cast<double>(best_logit_);
+  const auto temperature = static_cast<double>(params_.temperature);
+  double sum = 0.0;
+  for (size_t id = 0; id < adjusted_.size(); id += 2) {
+    const Pair logits{static_cast<double>(adjusted_[id]), static_cast<double>(adjusted_[id + 1])};
+    const Pair weights = exp2_portable((logits - best) * kLog2E / temperature);  // as weight()
+    const Pair drawable = logits >= drop_below_ ? weights : Pair{0.0, 0.0};
+    weights_[id] = drawable[0];
+    weights_[id + 1] = drawable[1];
+    sum += drawable[0];
+    sum += drawable[1];
+  }
+  return sum;
+}
+
+// The top_k best, best first; in id order when there are no more than that.
+void Sampler::find_top_k() {
+  const auto count = static_cast<size_t>(params_.top_k);
+  const auto better = [](const Candidate& a, const Candidate& b) { return worse(b, a); };
+  candidates_.clear();  // once there are `count`: a heap with the worst on top
+  bool has_left_out = false;
+  for (size_t first = 0; first < adjusted_.size(); first += kBlock) {
+    const float best = block_largest(&adjusted_[first]);
+    if (!is_drawable(best)) continue;
+    if (candidates_.size() == count && !(best > candidates_.front().logit)) {
+      has_left_out = true;
+      continue;
+    }
+    for (size_t id = first; id < first + kBlock; id++) {
+      const Candidate candidate{adjusted_[id], static_cast<int32_t>(id)};
+      if (!is_drawable(candidate.logit)) continue;
+      if (candidates_.size() == count) {
+        has_left_out = true;
+        if (!(candidate.logit > candidates_.front().logit)) continue;
+        std::pop_heap(candidates_.begin(), candidates_.end(), better);
+        candidates_.back() = candidate;
+        std::push_heap(candidates_.begin(), candidates_.end(), better);
+      } else {
+        candidates_.push_back(candidate);
+        if (candidates_.size() == count) std::make_heap(candidates_.begin(), candidates_.end(), better);
+      }
     }
   }
-}
-
-void Sampler::move_best_to_kept() {
-  std::pop_heap(candidates_.begin(), candidates_.end(), worse);
-  kept_.push_back(candidates_.back());
-  candidates_.pop_back();
-}
-
-void Sampler::keep_top_k() {
-  const auto count = static_cast<size_t>(params_.top_k);
-  if (candidates_.size() <= count) return;
-  kept_.clear();
-  std::make_heap(candidates_.begin(), candidates_.end(), worse);
-  while (kept_.size() < count) move_best_to_kept();
-  candidates_.swap(kept_);
+  if (has_left_out) {
+    std::sort_heap(candidates_.begin(), candidates_.end(), better);
+  } else {
+    std::sort(candidates_.begin(), candidates_.end(),
+              [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  }
 }
 
 double Sampler::candidates_weight() const {
@@ -144,20 +200,48 @@ double Sampler::candidates_weight() const {
   return sum;
 }
 
-// The smallest set of best tokens whose probabilities add up to top_p or more; at least one.
+// The smallest set of best candidates whose probabilities add up to top_p or more; at least one.
 void Sampler::keep_top_p() {
   const double wanted = candidates_weight() * static_cast<double>(params_.top_p);
-  kept_.clear();
-  std::make_heap(candidates_.begin(), candidates_.end(), worse);
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return worse(b, a); });
   double sum = 0.0;
+  size_t count = 0;
   do {
-    sum += weight(candidates_.front().logit);
-    move_best_to_kept();
-  } while (sum < wanted && !candidates_.empty());
-  candidates_.swap(kept_);
+    sum += weight(candidates_[count++].logit);
+  } while (sum < wanted && count < candidates_.size());
+  candidates_.resize(count);
 }
 
-int32_t Sampler::draw() {
+// All tokens with that logit or more that can be drawn, best first.
+void Sampler::find_above(double least_logit) {
+  const double least = std::max(least_logit, drop_below_);
+  candidates_.clear();
+  for (size_t first = 0; first < adjusted_.size(); first += kBlock) {
+    if (static_cast<double>(block_largest(&adjusted_[first])) < least) continue;
+    for (size_t id = first; id < first + kBlock; id++) {
+      if (static_cast<double>(adjusted_[id]) >= least) candidates_.push_back({adjusted_[id], static_cast<int32_t>(id)});
+    }
+  }
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return worse(b, a); });
+}
+
+// As keep_top_p, of all tokens. The set is small most often: it is looked for among the few best, then among more.
+void Sampler::find_top_p(double wanted) {
+  for (double depth = 4.0;; depth *= 2.0) {
+    const double least = static_cast<double>(best_logit_) - depth * static_cast<double>(params_.temperature);
+    find_above(least);
+    double sum = 0.0;
+    size_t count = 0;
+    do {
+      sum += weights_[static_cast<size_t>(candidates_[count++].id)];
+    } while (sum < wanted && count < candidates_.size());
+    if (sum < wanted && least > drop_below_) continue;
+    candidates_.resize(count);
+    return;
+  }
+}
+
+int32_t Sampler::draw_of_candidates() {
   if (params_.min_p > 0.0F) {
     const auto threshold = static_cast<double>(params_.min_p);
     std::erase_if(candidates_, [&](const Candidate& candidate) { return weight(candidate.logit) < threshold; });
@@ -169,6 +253,28 @@ int32_t Sampler::draw() {
     if (sum > target) return candidate.id;
   }
   return candidates_.back().id;
+}
+
+// In id order. A weight of 0 leaves every sum as it is.
+int32_t Sampler::draw_of_all() {
+  double total = weigh_all();
+  if (params_.min_p > 0.0F) {
+    const auto threshold = static_cast<double>(params_.min_p);
+    total = 0.0;
+    for (double& w : weights_) {
+      w = w < threshold ? 0.0 : w;
+      total += w;
+    }
+  }
+  const double target = total * uniform_of_token(params_.seed, generated_tokens_);
+  double sum = 0.0;
+  size_t last = 0;
+  for (size_t id = 0; id < weights_.size(); id++) {
+    sum += weights_[id];
+    if (sum > target) return static_cast<int32_t>(id);
+    if (weights_[id] > 0.0) last = id;
+  }
+  return static_cast<int32_t>(last);
 }
 
 }  // namespace hotaru

@@ -36,22 +36,26 @@ class Sampler {
   static bool worse(const Candidate& a, const Candidate& b);
   void forbid_all_but(std::span<const uint64_t> allowed);
   void adjust_generated();
-  void keep_drawable(float best_logit);
-  void keep_top_k();
-  void keep_top_p();
   [[nodiscard]] double weight(float logit) const;
+  [[nodiscard]] bool is_drawable(float logit) const { return static_cast<double>(logit) >= drop_below_; }
+  double weigh_all();
+  void find_top_k();
+  void find_above(double least_logit);
+  void find_top_p(double wanted);
+  void keep_top_p();
   [[nodiscard]] double candidates_weight() const;
-  void move_best_to_kept();
-  int32_t draw();
+  int32_t draw_of_all();
+  int32_t draw_of_candidates();
 
   SamplingParams params_;
   uint64_t generated_tokens_ = 0;
-  std::vector<float> adjusted_;        // [V] logits after penalties and bias
-  std::vector<Candidate> candidates_;  // in id order, or a heap with the best on top
-  std::vector<Candidate> kept_;        // what top-k or top-p took from the heap, best first
+  std::vector<float> adjusted_;        // [V, padded] logits after penalties and bias
+  std::vector<double> weights_;        // [V, padded] of tokens that can be drawn, 0 of the others; without top-k only
+  std::vector<Candidate> candidates_;  // what top-k or top-p left, best first; in id order if top-k left everything
   std::vector<int32_t> counts_;        // [V] occurrences in this reply
   std::vector<int32_t> distinct_;      // ids with a count
   float best_logit_ = 0.0F;
+  double drop_below_ = 0.0;  // logits of tokens less likely than 2^-64 of the best: a draw has 53 bits
 };
 
 }  // namespace hotaru

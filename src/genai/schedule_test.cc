@@ -68,7 +68,7 @@ Counts play_many(const ScheduleOptions& common, int pages, int operations) {
 }
 
 TEST(Schedule, EveryReplyIsWhatItIsAlone) {
-  const Counts counts = play_many({.seed = 1}, 60, 20000);
+  const Counts counts = play_many({.seed = 1, .folder = testing::TempDir()}, 60, 20000);
   fmt::print(
       "{} tokens, {} shifts, {} resumes, {} aborts, {} forks, {} loads, {} samples, {} full, {} busy, {} reused\n",
       counts.tokens, counts.shifts, counts.resumes, counts.aborts, counts.forks, counts.loads, counts.samples,
@@ -85,8 +85,26 @@ TEST(Schedule, EveryReplyIsWhatItIsAlone) {
   EXPECT_GT(counts.reused, 1000U);
 }
 
+TEST(Schedule, ARealDevice) {
+  DeviceOptions options;
+  options.context_tokens = 8192;
+  options.threads = 2;
+  const std::string hef = std::string(HOTARU_SOURCE_DIR) + "/tests/data/hef/demo-v1.hef";
+  auto device = Device::open(hef, options);
+  ASSERT_TRUE(device) << device.error().message;
+  options.threads = 1;
+  auto alone = Device::open(hef, options);
+  ASSERT_TRUE(alone) << alone.error().message;
+  RandomSchedule schedule(*std::move(device), **alone, {.unread_pieces = 4},
+                          {.seed = 5, .longest_prompt = 60, .longest_reply = 10, .folder = testing::TempDir()});
+  schedule.play(400);
+  EXPECT_GT(schedule.count("token"), 50);
+  EXPECT_GT(schedule.count("fork"), 1);
+  EXPECT_GT(schedule.count("load"), 1);
+}
+
 TEST(Schedule, PagesThatRunOutNeverChangeAToken) {
-  const Counts counts = play_many({.seed = 100000, .pages_are_scarce = true}, 7, 5000);
+  const Counts counts = play_many({.seed = 100000, .pages_are_scarce = true, .folder = testing::TempDir()}, 7, 5000);
   EXPECT_GT(counts.tokens, 1000);
   EXPECT_GT(counts.given_up, 20U);
 }
