@@ -47,9 +47,7 @@ Clock::time_point EngineSignals::last_step() const {
 }
 
 ReplyChannel::ReplyChannel(std::shared_ptr<EngineSignals> signals, size_t capacity, std::function<void()> on_ready)
-    : signals_(std::move(signals)), capacity_(capacity), on_ready_(std::move(on_ready)) {
-  unread_.reserve(capacity);
-}
+    : signals_(std::move(signals)), capacity_(capacity), on_ready_(std::move(on_ready)) {}
 
 void ReplyChannel::call_on_ready() {
   const std::lock_guard lock(ready_mutex_);
@@ -100,7 +98,6 @@ Result<std::vector<ReplyPiece>> ReplyChannel::read(std::chrono::milliseconds tim
   if (unread_.empty() && error_) return *error_;
   const bool was_full = unread_.size() >= capacity_;
   pieces.swap(unread_);
-  if (!has_ended_) unread_.reserve(capacity_);
   lock.unlock();
   if (was_full) signals_->wake();
   return pieces;
