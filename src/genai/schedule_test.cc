@@ -99,7 +99,6 @@ TEST(Schedule, ARealDevice) {
                           {.seed = 5, .longest_prompt = 60, .longest_reply = 10, .folder = testing::TempDir()});
   schedule.play(400);
   EXPECT_GT(schedule.count("token"), 50);
-  EXPECT_GT(schedule.count("fork"), 1);
   EXPECT_GT(schedule.count("load"), 1);
 }
 
