@@ -22,7 +22,7 @@ import gguf  # noqa: E402
 
 PACKAGE = "node-llama-cpp@3.22.1"
 LIBRARIES = "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
-SHAPE = os.path.join(TOOLS, "peer", "qwen2-1.5b.json")
+SHAPE = os.path.join(TOOLS, "peer", "qwen2_shape.json")
 HOTARU = os.path.join(ROOT, "build", "release", "hotaru")
 
 
