@@ -8,7 +8,7 @@ function(hotaru_emulated_kernels out)
     get_filename_component(isa ${file} NAME_WE)
     get_filename_component(path ${file} DIRECTORY)
     get_filename_component(op ${path} NAME)
-    if(isa MATCHES "^(avx|amx)" AND NOT op STREQUAL "tile_config")
+    if(isa MATCHES "^(avx|amx)" AND NOT op MATCHES "^(tile_config|peak)$")
       set(source ${CMAKE_BINARY_DIR}/generated/emulated/${op}_${isa}.cc)
       file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [=[
 #define HOTARU_EMULATE_ISA

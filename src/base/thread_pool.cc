@@ -2,12 +2,14 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -15,8 +17,10 @@
 namespace hotaru {
 namespace {
 
-// Longer than the gap between two kernels of a token, much shorter than a scheduler's time slice.
-constexpr auto kSpinTime = std::chrono::microseconds(40);
+// Longer than a token's steps are apart; and longer than its tokens are (sampling, text, a client), where nobody else
+// wants the processor.
+constexpr auto kSpinTime = std::chrono::microseconds(50);
+constexpr auto kLongSpinTime = std::chrono::milliseconds(1);
 constexpr size_t kMaxProcessors = 8192;
 constexpr int kMaxThreads = 1024;
 
@@ -28,30 +32,40 @@ inline void relax_processor() {
 #endif
 }
 
-// Returns once `value` differs from `old`: spins or yields for kSpinTime, then sleeps in the kernel.
-template <typename T>
-void wait_while_equal(const std::atomic<T>& value, T old, bool may_spin) {
-  if (value.load(std::memory_order_acquire) != old) return;
-  const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
-  do {
+// Spins until the word is no longer `old`, or the time is over: then false.
+bool differs_before(const std::atomic<uint64_t>& word, uint64_t old, std::chrono::steady_clock::time_point end) {
+  while (std::chrono::steady_clock::now() < end) {
     for (int i = 0; i < 32; i++) {
-      if (may_spin) {
-        relax_processor();
-      } else {
-        ::sched_yield();
-      }
-      if (value.load(std::memory_order_acquire) != old) return;
+      relax_processor();
+      if (word.load(std::memory_order_relaxed) != old) return true;
     }
-  } while (std::chrono::steady_clock::now() < deadline);
-  value.wait(old, std::memory_order_acquire);
+  }
+  return false;
 }
 
-// Sequentially consistent, not release: notify_all() first looks whether anybody sleeps, and that load must not
-// overtake the store, or a thread going to sleep at this moment would never be woken.
-template <typename T>
-void publish(std::atomic<T>& value, T next) {
-  value.store(next);
-  value.notify_all();
+// Whether the system took the processor from this thread since it last asked: then others want it, and spinning is at
+// their and, soon, our own cost. (Giving way by sched_yield was worse: it comes back a whole time slice later.)
+bool was_preempted() {
+  thread_local long known = 0;
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return std::exchange(known, usage.ru_nivcsw) != usage.ru_nivcsw;
+}
+
+// The board is one word, so that taking a part is one compare-and-swap: the parts of a step, how many of them are
+// taken, the step, and (so that no two steps ever look the same) a running number. Nothing to do: 0 parts.
+struct Board {
+  uint64_t number = 0, taken = 0, parts = 0;  // 40, 12 and 12 bits
+};
+constexpr uint64_t kPartBits = 12;
+constexpr uint64_t kPartMask = (uint64_t{1} << kPartBits) - 1;
+constexpr uint64_t kOneTaken = uint64_t{1} << kPartBits;
+
+constexpr Board board_of(uint64_t word) {
+  return {word >> (2 * kPartBits), (word >> kPartBits) & kPartMask, word & kPartMask};
+}
+constexpr uint64_t word_of(const Board& board) {
+  return board.number << (2 * kPartBits) | board.taken << kPartBits | board.parts;
 }
 
 // The processors that this process may run on, lowest number first; empty if the system does not say.
@@ -119,23 +133,11 @@ int default_thread_count() {
   return std::min({usable_processor_count(), cgroup_quota(), kMaxThreads});
 }
 
-Barrier::Barrier(int count) : count_(count), may_spin_(count <= usable_processor_count()) {}
-
-void Barrier::wait() {
-  const int generation = generation_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < count_) {
-    wait_while_equal(generation_, generation, may_spin_);
-    return;
-  }
-  arrived_.store(0, std::memory_order_relaxed);
-  publish(generation_, generation + 1);
-}
-
 ThreadPool::ThreadPool(int thread_count)
-    : size_(thread_count > 0 ? thread_count : default_thread_count()),
-      barrier_(size_),
-      may_spin_(size_ <= usable_processor_count()) {
+    : size_(thread_count > 0 ? thread_count : default_thread_count()), may_spin_(size_ <= usable_processor_count()) {
   CHECK_LE(size_, kMaxThreads);
+  single_step_.begin = [this](size_t) { return size_; };
+  single_step_.play = [this](size_t, Slice part, int) { (*slices_)(part); };
   const std::vector<int> processors = usable_processors();
   workers_.reserve(static_cast<size_t>(size_ - 1));
   for (int i = 1; i < size_; i++) {
@@ -146,32 +148,82 @@ ThreadPool::ThreadPool(int thread_count)
 }
 
 ThreadPool::~ThreadPool() {
-  stop_.store(true, std::memory_order_relaxed);
-  publish(job_number_, job_number_.load(std::memory_order_relaxed) + 1);
+  stop_.store(true);
+  bell_.fetch_add(1);
+  bell_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::run(const std::function<void(Slice)>& job) {
+  slices_ = &job;
+  run(single_step_);
+}
+
+void ThreadPool::run(const SteppedJob& job) {
   if (size_ == 1) {
-    job(Slice{0, 1});
+    for (size_t step = 0; step < job.steps; step++) {
+      if (job.begin(step) > 0) job.play(step, Slice{0, 1}, 0);
+    }
     return;
   }
   job_ = &job;
-  running_.store(size_ - 1, std::memory_order_relaxed);
-  publish(job_number_, job_number_.load(std::memory_order_relaxed) + 1);
-  job(Slice{0, size_});
-  for (int left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    wait_while_equal(running_, left, may_spin_);
+  post(job, 0);
+  for (uint64_t word = board_.load(); board_of(word).parts > 0; word = board_.load()) {
+    if (!take_part(0)) wait_for_other_than(word);
   }
 }
 
+// Puts the first step from `step` on that has parts on the board, or that nothing is left. After that the job may be
+// gone.
+void ThreadPool::post(const SteppedJob& job, size_t step) {
+  int parts = 0;
+  for (; step < job.steps; step++) {
+    parts = job.begin(step);
+    if (parts > 0) break;
+  }
+  CHECK_LE(parts, kMaxParts);
+  step_ = step;
+  done_.store(0, std::memory_order_relaxed);
+  const uint64_t number = board_of(board_.load(std::memory_order_relaxed)).number + 1;
+  // Sequentially consistent, as in wait_for_other_than: either the board is seen there, or the sleeper here.
+  board_.store(word_of({number, 0, static_cast<uint64_t>(parts)}));
+  if (parts == 1 || !someone_sleeps_.load()) return;  // one part is for who posts it
+  someone_sleeps_.store(false);
+  bell_.fetch_add(1);
+  bell_.notify_all();
+}
+
+// Plays one part of what is on the board; false if all are taken.
+bool ThreadPool::take_part(int thread) {
+  uint64_t word = board_.load();
+  do {
+    const Board board = board_of(word);
+    if (board.taken == board.parts) return false;
+  } while (!board_.compare_exchange_weak(word, word + kOneTaken));
+  // The part is ours: until it is done, the job and its step stay.
+  const Board board = board_of(word);
+  const SteppedJob& job = *job_;
+  const size_t step = step_;
+  job.play(step, Slice{static_cast<int>(board.taken), static_cast<int>(board.parts)}, thread);
+  if (done_.fetch_add(1) + 1 == static_cast<int>(board.parts)) post(job, step + 1);
+  return true;
+}
+
+void ThreadPool::wait_for_other_than(uint64_t board) {
+  if (may_spin_) {
+    const auto start = std::chrono::steady_clock::now();
+    if (differs_before(board_, board, start + kSpinTime)) return;
+    if (!was_preempted() && differs_before(board_, board, start + kLongSpinTime)) return;
+  }
+  const int bell = bell_.load();
+  someone_sleeps_.store(true);
+  if (board_.load() == board && !stop_.load()) bell_.wait(bell);
+}
+
 void ThreadPool::work(int index) {
-  for (unsigned seen = 0;; seen++) {
-    wait_while_equal(job_number_, seen, may_spin_);
-    if (stop_.load(std::memory_order_relaxed)) return;
-    (*job_)(Slice{index, size_});
-    if (running_.fetch_sub(1) == 1) running_.notify_all();
+  while (!stop_.load(std::memory_order_relaxed)) {
+    const uint64_t board = board_.load();
+    if (!take_part(index)) wait_for_other_than(board);
   }
 }
 

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <numeric>
+#include <thread>
+#include <vector>
 
 namespace hotaru {
 namespace {
@@ -23,7 +27,7 @@ TEST(Slice, CoversEveryItemOnce) {
   }
 }
 
-TEST(ThreadPool, EveryThreadRunsEveryJobOnce) {
+TEST(ThreadPool, EverySliceRunsOnce) {
   for (const int threads : {1, 2, 3, 9}) {  // also more than the machine has
     ThreadPool pool(threads);
     std::vector<int> runs(static_cast<size_t>(threads));
@@ -36,50 +40,98 @@ TEST(ThreadPool, EveryThreadRunsEveryJobOnce) {
   }
 }
 
-// Step s of every thread reads what all threads wrote in step s - 1: wrong without the barrier, and a race to TSan.
-TEST(ThreadPool, BarrierSeparatesSteps) {
-  for (const int threads : {2, 3, 5}) {
-    constexpr int kSteps = 300;
-    ThreadPool pool(threads);
-    std::vector<int> now(static_cast<size_t>(threads), 1);
-    std::vector<int> next(static_cast<size_t>(threads), 0);
-    const std::function<void(Slice)> job = [&](Slice slice) {
-      for (int step = 0; step < kSteps; step++) {
-        std::vector<int>& from = step % 2 == 0 ? now : next;
-        std::vector<int>& to = step % 2 == 0 ? next : now;
-        const int sum = std::accumulate(from.begin(), from.end(), 0);
-        to[static_cast<size_t>(slice.index)] = sum % 1000;
-        pool.barrier().wait();
-      }
-    };
-    pool.run(job);
-    int expected = 1;
-    for (int step = 0; step < kSteps; step++) expected = expected * threads % 1000;
-    for (const int value : kSteps % 2 == 0 ? now : next) EXPECT_EQ(value, expected);
+// Step s of every part reads what all parts wrote in step s - 1: wrong unless steps are kept apart, and a race to TSan.
+// Every third step has no parts, the others from 1 to 7.
+TEST(ThreadPool, StepsFollowEachOther) {
+  constexpr size_t kSteps = 300;
+  constexpr size_t kMostParts = 7;
+  const auto parts_of = [](size_t step) { return step % 3 == 2 ? 0 : static_cast<int>(1 + step % kMostParts); };
+  std::vector<int> expected{1};
+  for (size_t step = 0; step < kSteps; step++) {
+    const int sum = std::accumulate(expected.begin(), expected.end(), 0);
+    if (parts_of(step) > 0) expected.assign(static_cast<size_t>(parts_of(step)), sum % 1000 + 1);
   }
+  for (const int threads : {1, 2, 3, 5}) {
+    ThreadPool pool(threads);
+    std::vector<int> now;
+    std::vector<int> next{1};
+    size_t begun = 0;
+    SteppedJob job;
+    job.steps = kSteps;
+    job.begin = [&](size_t step) {
+      EXPECT_EQ(step, begun++);
+      const int parts = threads == 1 ? std::min(parts_of(step), 1) : parts_of(step);
+      if (parts > 0) {
+        now = next;
+        next.assign(static_cast<size_t>(parts_of(step)), 0);
+      }
+      return parts;
+    };
+    job.play = [&](size_t step, Slice part, int thread) {
+      EXPECT_TRUE(thread >= 0 && thread < threads);
+      const auto [first, last] = part.range(static_cast<size_t>(parts_of(step)));
+      for (size_t i = first; i < last; i++) next[i] = std::accumulate(now.begin(), now.end(), 0) % 1000 + 1;
+    };
+    for (int repeat = 0; repeat < 20; repeat++) {
+      next.assign(1, 1);
+      begun = 0;
+      pool.run(job);
+      EXPECT_EQ(begun, kSteps);
+      EXPECT_EQ(next, expected) << threads;
+    }
+  }
+}
+
+// A thread's workspace is its own: it plays one part at a time.
+TEST(ThreadPool, AThreadPlaysOnePartAtATime) {
+  constexpr int kThreads = 4;
+  ThreadPool pool(kThreads);
+  std::array<std::atomic<int>, kThreads> playing{};
+  SteppedJob job;
+  job.steps = 50;
+  job.begin = [](size_t) { return 16; };
+  job.play = [&](size_t, Slice, int thread) {
+    std::atomic<int>& mine = playing[static_cast<size_t>(thread)];
+    EXPECT_EQ(mine.fetch_add(1), 0);
+    for (int i = 0; i < 100; i++) EXPECT_EQ(mine.load(), 1);
+    EXPECT_EQ(mine.fetch_sub(1), 1);
+  };
+  for (int i = 0; i < 20; i++) pool.run(job);
 }
 
 TEST(ThreadPool, WakesSleepers) {
   ThreadPool pool(2);
   std::atomic<int> runs{0};
-  const std::function<void(Slice)> job = [&](Slice) { runs++; };
+  // Both slices wait for the other: one thread alone could not finish.
+  const std::function<void(Slice)> job = [&](Slice) {
+    const int wanted = (runs.fetch_add(1) / 2 + 1) * 2;
+    while (runs.load() < wanted) std::this_thread::yield();
+  };
   for (int i = 0; i < 20; i++) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // long enough that the worker sleeps in the kernel
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));  // long enough that the worker sleeps in the kernel
     pool.run(job);
   }
   EXPECT_EQ(runs.load(), 40);
 }
 
-TEST(ThreadPool, SleepsThroughALongStep) {
+// The caller falls asleep behind a long part of another thread and is woken by the next step.
+TEST(ThreadPool, SleepsThroughALongPart) {
   ThreadPool pool(2);
-  bool done = false;
-  const std::function<void(Slice)> job = [&](Slice slice) {
-    if (slice.index == 1) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      done = true;
+  std::atomic<int> taken{0};
+  std::atomic<bool> done{false};
+  SteppedJob job;
+  job.steps = 2;
+  job.begin = [](size_t) { return 2; };
+  job.play = [&](size_t step, Slice, int thread) {
+    if (step == 1) {
+      EXPECT_TRUE(done.load());
+      return;
     }
-    pool.barrier().wait();
-    EXPECT_TRUE(done);
+    taken++;
+    while (taken.load() < 2) std::this_thread::yield();
+    if (thread == 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    done = true;
   };
   pool.run(job);
 }

@@ -1,5 +1,4 @@
-// hotaru bench FILE.hef | --shape CONFIG.json: speed and memory, medians, with the machine's read bandwidth beside
-// them.
+// hotaru bench FILE.hef | --shape CONFIG.json: speed and memory, medians, with the machine's limits beside them.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -9,9 +8,9 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/json.h"
 #include "base/log.h"
-#include "base/size_text.h"
+#include "cli/bench_page.h"
+#include "cli/bench_report.h"
 #include "cli/command.h"
 #include "cli/version.h"
 #include "compiler/synthetic.h"
@@ -27,7 +26,9 @@ struct BenchCommand {
   BenchOptions bench;
   std::string hef_path;
   std::string shape_path;
+  std::string html_path;
   int context_tokens = 2048;
+  bool profile = false;
 };
 
 uint64_t peak_rss_bytes() {
@@ -62,31 +63,6 @@ Result<std::string> synthetic_hef(const BenchCommand& command) {
   return path;
 }
 
-Json keyed(const std::map<int, double>& values) {
-  Json object = Json::object();
-  for (const auto& [key, value] : values) object[std::to_string(key)] = value;
-  return object;
-}
-
-void print_text(const BenchReport& report, const DeviceInfo& info, const Json& json) {
-  std::printf("%s, %d threads, load %.1f ms, peak resident %s, device memory %s (weights %s)\n",
-              std::string(isa_name(info.isa)).c_str(), info.threads, json["load_ms"].get<double>(),
-              size_text(json["peak_rss_bytes"].get<uint64_t>()).c_str(), size_text(info.total_bytes).c_str(),
-              size_text(info.weight_bytes).c_str());
-  for (const auto& [tokens, ms] : report.ttft_ms) {
-    std::printf("first token after %5d tokens  %10.1f ms  %8.1f tokens/s\n", tokens, ms, tokens * 1e3 / ms);
-  }
-  const auto bandwidth = json["memory_bandwidth_bytes_per_second"].get<double>();
-  for (const auto& [depth, ms] : report.decode_ms) {
-    const double share = static_cast<double>(info.weight_bytes) / (ms / 1e3) / bandwidth;
-    std::printf("decode at depth %5d          %10.2f ms  %8.1f tokens/s  %3.0f %% of %.1f GB/s read by weights\n",
-                depth, ms, 1e3 / ms, share * 100, bandwidth / 1e9);
-  }
-  for (const auto& [count, rate] : report.aggregate_tokens_per_second) {
-    std::printf("%2d contexts together                        %8.1f tokens/s\n", count, rate);
-  }
-}
-
 Result<void> bench(const BenchCommand& command) {
   if (command.hef_path.empty() == command.shape_path.empty()) {
     return invalid("bench: want either a HEF file or --shape CONFIG.json");
@@ -109,26 +85,18 @@ Result<void> bench(const BenchCommand& command) {
   TRY_ASSIGN(const BenchReport report, run_bench(*device, command.bench, [&](int, int) { progress.advance(); }));
   progress.finish();
 
-  const DeviceInfo info = device->info();
-  const uint64_t peak_rss = peak_rss_bytes();
+  BenchResult result{path, report, {}, device->info(), load_ms, peak_rss_bytes()};
   device.reset();  // the file is never mapped twice
   TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.pool = nullptr, .verify_checksums = false}));
-  Json json;
-  json["ttft_ms"] = keyed(report.ttft_ms);
-  json["decode_ms"] = keyed(report.decode_ms);
-  json["aggregate_tokens_per_second"] = keyed(report.aggregate_tokens_per_second);
-  json["load_ms"] = load_ms;
-  json["peak_rss_bytes"] = peak_rss;
-  json["device_bytes"] = info.total_bytes;
-  json["weight_bytes"] = info.weight_bytes;
-  json["memory_bandwidth_bytes_per_second"] = read_bandwidth(hef.container().bytes(), info.threads, 5);
-  json["isa"] = isa_name(info.isa);
-  json["threads"] = info.threads;
-  if (command.global.json) {
-    std::printf("%s\n", json.dump().c_str());
-  } else {
-    print_text(report, info, json);
+  result.limits = measure_limits(hef.container().bytes(), result.device.isa, result.device.threads);
+  if (!command.html_path.empty()) {
+    TRY_ASSIGN(OutputFile page, OutputFile::create(command.html_path));
+    TRY(page.write(bench_page(result)));
+    TRY(page.commit());
   }
+  const std::string text =
+      command.global.json ? bench_json(result, command.profile).dump() + "\n" : bench_text(result, command.profile);
+  std::fputs(text.c_str(), stdout);
   return {};
 }
 
@@ -152,6 +120,8 @@ void add_bench(CLI::App& app) {
       ->delimiter(',')
       ->check(CLI::Range(1, 64));
   command->add_option("--repeat", options->bench.repeat, "Repetitions of each measurement")->check(CLI::Range(1, 1000));
+  command->add_flag("--profile", options->profile, "Say where the time goes, call by call");
+  command->add_option("--html", options->html_path, "Write a page with the roofline, bars and all tables");
   add_global_options(*command, options->global);
   set_action(*command, [options] { return bench(*options); });
 }

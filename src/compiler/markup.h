@@ -33,4 +33,7 @@ class Markup {
   std::vector<std::string> open_;
 };
 
+// The style sheet of our pages (report.css).
+std::string_view report_style();
+
 }  // namespace hotaru

@@ -11,8 +11,6 @@
 
 namespace hotaru {
 
-std::string_view report_style();  // report.css
-
 namespace {
 
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();

@@ -58,10 +58,14 @@ CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
     : hef_(std::move(hef)), pool_(std::move(pool)), kernels_(&kernel_set(isa)), adapter_planner_(hef_) {
   info_.isa = isa;
   info_.threads = pool_->size();
-  job_ = [this](Slice slice) {
+  job_.begin = [this](size_t step) {
+    if (step % 2 == 0) clock_.begin_call(*playing_, inputs_, step / 2);
+    return begin_step(*playing_, inputs_, step, info_.threads);
+  };
+  job_.play = [this](size_t step, Slice part, int thread) {
     prepare_thread(info_.isa);
-    std::byte* workspace = workspace_.data() + static_cast<size_t>(slice.index) * workspace_bytes_;
-    play(*playing_, inputs_, {kernels_, workspace, slice, &pool_->barrier()});
+    std::byte* workspace = workspace_.data() + static_cast<size_t>(thread) * workspace_bytes_;
+    play_step(*playing_, inputs_, step, {kernels_, workspace, part});
     release_thread(info_.isa);
   };
 }
@@ -197,8 +201,13 @@ Result<void> CpuDevice::plan_programs() {
 void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
   playing_ = &program;
   inputs_ = inputs;
+  job_.steps = step_count(program);
   pool_->run(job_);
+  clock_.end();
 }
+
+void CpuDevice::start_profile() { clock_.start({&prefill_, &tbt_, &head_}); }
+std::vector<CallProfile> CpuDevice::stop_profile() { return clock_.stop(); }
 
 Result<int> CpuDevice::create_context() {
   TRY_ASSIGN(const int context, kv_.create_context());

@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "device/kv_pool.h"
 #include "device/player.h"
+#include "device/program_clock.h"
 #include "device/region.h"
 #include "format/hef.h"
 
@@ -39,6 +40,8 @@ class CpuDevice final : public Device {
   void step(std::span<const StepRow> rows) override;
   void compute_logits(std::span<const int32_t> rows) override;
   [[nodiscard]] std::span<const float> logits(int index) const override;
+  void start_profile() override;
+  std::vector<CallProfile> stop_profile() override;
 
  private:
   CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa);
@@ -74,7 +77,8 @@ class CpuDevice final : public Device {
   // The step in progress; the job reads them on every thread.
   const PlannedProgram* playing_ = nullptr;
   StepInputs inputs_;
-  std::function<void(Slice)> job_;
+  SteppedJob job_;
+  ProgramClock clock_;
   std::vector<int32_t> ids_, positions_;
   std::vector<std::byte* const*> pages_;
   std::vector<AdapterRun> adapter_runs_;

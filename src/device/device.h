@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/profile.h"
 #include "tensor/isa.h"
 
 namespace hotaru {
@@ -95,6 +96,10 @@ class Device {
   // Logits of rows of the last step (at most output_rows): then logits(i) is [vocabulary], valid until the next call.
   virtual void compute_logits(std::span<const int32_t> rows) = 0;
   [[nodiscard]] virtual std::span<const float> logits(int index) const = 0;
+
+  // From now on every call of a program is timed; the profile holds those that were played.
+  virtual void start_profile() {}
+  virtual std::vector<CallProfile> stop_profile() { return {}; }
 };
 
 }  // namespace hotaru

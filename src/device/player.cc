@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "device/call_work.h"
 
 namespace hotaru {
 namespace {
@@ -309,18 +310,19 @@ struct CallPlayer {
 Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMemory& memory) {
   const Resolver resolver(program, memory);
   PlannedProgram planned;
+  planned.name = program.name()->str();
   planned.max_rows = static_cast<int>(program.max_rows());
   planned.logits = resolver.buffer<float>(program.logits_buffer());
   planned.calls.reserve(program.calls()->size());
   for (const fb::Call* call : *program.calls()) {
     auto resolved = resolver.resolve(*call);
+    const std::string name = call->name() == nullptr ? "" : call->name()->str();
     if (!resolved) {
-      const std::string place = fmt::format("program '{}' call '{}'", program.name()->string_view(),
-                                            call->name() == nullptr ? "" : call->name()->string_view());
-      return at(place, std::move(resolved).error());
+      return at(fmt::format("program '{}' call '{}'", planned.name, name), std::move(resolved).error());
     }
     planned.calls.push_back(*std::move(resolved));
     if (const auto second = resolver.resolve_second(*call)) planned.calls.push_back(*second);
+    planned.call_names.resize(planned.calls.size(), name);
     planned.additions.resize(planned.calls.size());
     planned.additions.back() = resolver.additions(*call);
   }
@@ -338,14 +340,22 @@ size_t workspace_bytes(const PlannedProgram& program) {
   return bytes;
 }
 
-void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread) {
-  const CallPlayer player{step, thread};
-  for (size_t i = 0; i < program.calls.size(); i++) {
-    std::visit(player, program.calls[i]);
-    thread.barrier->wait();
-    if (step.adapter_runs.empty() || program.additions[i].empty()) continue;
-    play_additions(program.additions[i], step.adapter_runs, {thread.kernels, thread.workspace, thread.slice});
-    thread.barrier->wait();
+int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads) {
+  const size_t i = step / 2;
+  const bool adds = step % 2 == 1;
+  if (adds && (inputs.adapter_runs.empty() || program.additions[i].empty())) return 0;
+  if (adds) return threads;
+  // Attention deals blocks of rows and heads to its parts, and reads keys and values once a part.
+  const int parts = parts_of(work_of(program.calls[i], inputs), threads);
+  return std::holds_alternative<AttentionArgs>(program.calls[i]) ? std::min(parts, threads) : parts;
+}
+
+void play_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, const PlayingThread& thread) {
+  const size_t i = step / 2;
+  if (step % 2 == 0) {
+    std::visit(CallPlayer{inputs, thread}, program.calls[i]);
+  } else {
+    play_additions(program.additions[i], inputs.adapter_runs, {thread.kernels, thread.workspace, thread.slice});
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -22,8 +23,10 @@ using PlannedCall = std::variant<EmbedArgs, GatherArgs, RmsNormArgs, LinearInt4A
                                  AttentionArgs, SwiGluArgs>;
 
 struct PlannedProgram {
+  std::string name;
   int max_rows = 0;
   std::vector<PlannedCall> calls;
+  std::vector<std::string> call_names;                  // "layer 0 qkv"
   std::vector<std::vector<PlannedAddition>> additions;  // by call: what adapters add behind it
   const float* logits = nullptr;                        // [max_rows, V], head only
 };
@@ -70,15 +73,17 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
 // Scratch that one thread needs to play the program.
 size_t workspace_bytes(const PlannedProgram& program);
 
-// What one thread of the pool brings to a program.
+// One thread's share of a call.
 struct PlayingThread {
   const KernelSet* kernels = nullptr;
   std::byte* workspace = nullptr;  // workspace_bytes(program) at least
   Slice slice;
-  Barrier* barrier = nullptr;  // between calls
 };
 
-// One thread's part of playing a program; all threads of the pool call it together.
-void play(const PlannedProgram& program, const StepInputs& step, const PlayingThread& thread);
+// A program's steps (base/thread_pool.h): two a call, the second one for what adapters add to it.
+constexpr size_t step_count(const PlannedProgram& program) { return 2 * program.calls.size(); }
+// Parts of a step that `threads` threads do well to share; 0 where there is nothing to do.
+int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads);
+void play_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, const PlayingThread& thread);
 
 }  // namespace hotaru

@@ -1,11 +1,10 @@
 #include "eval/bench.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <numeric>
-
-#include "base/thread_pool.h"
 
 namespace hotaru {
 namespace {
@@ -69,8 +68,13 @@ Result<double> time_to_first_token(Device& device, int prompt) {
   return milliseconds_since(start);
 }
 
+struct DecodeLoad {
+  int depth, context_count, steps;
+};
+
 // Milliseconds of every step in which all contexts decode one token each, behind `depth` tokens.
-Result<std::vector<double>> decode_times(Device& device, int depth, int context_count, int steps) {
+Result<std::vector<double>> decode_times(Device& device, const DecodeLoad& load, bool profiled) {
+  const auto& [depth, context_count, steps] = load;
   std::vector<BenchContext> contexts;
   std::vector<StepRow> rows;
   std::vector<int32_t> outputs(static_cast<size_t>(context_count));
@@ -82,6 +86,7 @@ Result<std::vector<double>> decode_times(Device& device, int depth, int context_
     rows.push_back({i + 1, depth, context.id()});
     contexts.push_back(std::move(context));
   }
+  if (profiled) device.start_profile();
   std::vector<double> times;
   for (int step = 0; step < steps; step++) {
     const auto start = Clock::now();
@@ -106,55 +111,42 @@ Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
       options.repeat * static_cast<int>(options.prompts.size() + options.depths.size() + options.contexts.size());
   int done = 0;
   TRY(time_to_first_token(device, std::min(8, info.context_tokens)));  // touches every page of the weights once
-  for (const int prompt : options.prompts) {
+  // The median of what `measure` gives for every repetition; the first one is profiled.
+  const auto repeat = [&](const std::string& name, int tokens, auto measure) -> Result<double> {
     std::vector<double> times;
-    for (int i = 0; i < options.repeat && prompt <= info.context_tokens; i++) {
-      TRY_ASSIGN(const double time, time_to_first_token(device, prompt));
-      times.push_back(time);
+    for (int i = 0; i < options.repeat; i++) {
+      TRY_ASSIGN(const std::vector<double> some, measure(i == 0));
+      if (i == 0) report.phases.push_back({name, tokens, static_cast<int>(some.size()), 0, device.stop_profile()});
+      times.insert(times.end(), some.begin(), some.end());
       on_step(++done, total);
     }
-    if (!times.empty()) report.ttft_ms[prompt] = median(times);
+    return report.phases.back().ms = median(times);
+  };
+  for (const int prompt : options.prompts) {
+    if (prompt > info.context_tokens) continue;
+    const auto measure = [&](bool profiled) -> Result<std::vector<double>> {
+      if (profiled) device.start_profile();
+      TRY_ASSIGN(const double time, time_to_first_token(device, prompt));
+      return std::vector<double>{time};
+    };
+    TRY_ASSIGN(report.ttft_ms[prompt], repeat(fmt::format("first token after {}", prompt), prompt, measure));
   }
   for (const int depth : options.depths) {
-    std::vector<double> times;
-    for (int i = 0; i < options.repeat && depth + options.decode_steps <= info.context_tokens; i++) {
-      TRY_ASSIGN(const std::vector<double> some, decode_times(device, depth, 1, options.decode_steps));
-      times.insert(times.end(), some.begin(), some.end());
-      on_step(++done, total);
-    }
-    if (!times.empty()) report.decode_ms[depth] = median(times);
+    if (depth + options.decode_steps > info.context_tokens) continue;
+    const auto measure = [&](bool profiled) {
+      return decode_times(device, {depth, 1, options.decode_steps}, profiled);
+    };
+    TRY_ASSIGN(report.decode_ms[depth], repeat(fmt::format("token at depth {}", depth), 1, measure));
   }
   for (const int count : options.contexts) {
-    std::vector<double> times;
-    for (int i = 0; i < options.repeat && count <= info.decode_rows; i++) {
-      TRY_ASSIGN(const std::vector<double> some, decode_times(device, 0, count, options.decode_steps));
-      times.insert(times.end(), some.begin(), some.end());
-      on_step(++done, total);
-    }
-    if (!times.empty()) report.aggregate_tokens_per_second[count] = count * 1e3 / median(times);
+    if (count > info.decode_rows) continue;
+    const auto measure = [&](bool profiled) {
+      return decode_times(device, {0, count, options.decode_steps}, profiled);
+    };
+    TRY_ASSIGN(const double ms, repeat(fmt::format("token of {} contexts", count), count, measure));
+    report.aggregate_tokens_per_second[count] = count * 1e3 / ms;
   }
   return report;
-}
-
-double read_bandwidth(std::span<const std::byte> bytes, int threads, int repeat) {
-  ThreadPool pool(threads);
-  std::atomic<uint64_t> sink{0};
-  const std::span<const uint64_t> words(reinterpret_cast<const uint64_t*>(bytes.data()),
-                                        bytes.size() / sizeof(uint64_t));
-  double best = 0;
-  for (int i = 0; i < repeat; i++) {
-    const auto start = Clock::now();
-    pool.run([&](Slice slice) {
-      const auto [begin, end] = slice.range(words.size() / 16);
-      uint64_t sums[16] = {};
-      for (size_t line = begin; line < end; line++) {
-        for (size_t lane = 0; lane < 16; lane++) sums[lane] += words[line * 16 + lane];
-      }
-      sink += std::accumulate(std::begin(sums), std::end(sums), uint64_t{0});
-    });
-    best = std::max(best, static_cast<double>(bytes.size()) / (milliseconds_since(start) / 1e3));
-  }
-  return best;
 }
 
 }  // namespace hotaru

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -20,8 +20,18 @@ struct BenchOptions {
   int decode_steps = 32;  // per depth and repetition
 };
 
+// One kind of work that was measured, and what its kernel calls did in the first repetition.
+struct BenchPhase {
+  std::string name;  // "first token after 96", "token at depth 2000"
+  int tokens = 1;    // of one sample: the prompt's, or one for each context
+  int samples = 0;   // that `calls` is the sum of
+  double ms = 0;     // of one sample, the median of all repetitions
+  std::vector<CallProfile> calls;
+};
+
 // Medians over the repetitions.
 struct BenchReport {
+  std::vector<BenchPhase> phases;                     // all of them
   std::map<int, double> ttft_ms;                      // by prompt length
   std::map<int, double> decode_ms;                    // per token, by depth
   std::map<int, double> aggregate_tokens_per_second;  // by number of contexts
@@ -30,8 +40,5 @@ struct BenchReport {
 // Lengths that do not fit the device's context are left out; `on_step(done, total)` reports progress.
 Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
                               const std::function<void(int, int)>& on_step);
-
-// Bytes per second that `threads` threads read from `bytes`, best of `repeat`: the limit that decoding runs against.
-double read_bandwidth(std::span<const std::byte> bytes, int threads, int repeat);
 
 }  // namespace hotaru

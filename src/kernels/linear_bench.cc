@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "base/thread_pool.h"
 #include "kernels/kernel_list.h"
 #include "kernels/linear_problem.h"
 

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/thread_pool.h"
+#include "base/slice.h"
 #include "kernels/linear_rows_x86.h"
 #include "kernels/packed.h"
 #include "kernels/x86_intrinsics.h"

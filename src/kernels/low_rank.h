@@ -13,7 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/thread_pool.h"
+#include "base/slice.h"
 #include "kernels/linear_int8/linear_int8.h"
 
 namespace hotaru {

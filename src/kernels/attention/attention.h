@@ -45,7 +45,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/thread_pool.h"
+#include "base/slice.h"
 #include "kernels/code_planes.h"
 #include "kernels/packed.h"
 

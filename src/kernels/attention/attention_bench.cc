@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include "base/thread_pool.h"
 #include "kernels/attention/attention_problem.h"
 #include "kernels/kernel_list.h"
 

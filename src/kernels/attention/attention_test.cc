@@ -90,6 +90,20 @@ TEST(Attention, LongContextsEqualRef) {
   });
 }
 
+// Every number of keys from one to a few pages, alone and with rows before it that see fewer.
+TEST(Attention, EveryLengthEqualsRef) {
+  for_each_kernel([](const Kernel& kernel) {
+    for (int keys = 1; keys <= 200; keys += kernel.emulated ? 3 : 1) {
+      AttentionShape shape{.query_heads = 6, .kv_heads = 2, .head_width = 32, .contexts = {{keys - 1, 1}}};
+      if (keys % 2 == 0) shape.contexts = {{keys - 1, 1}, {0, keys % 17 + 1}};
+      shape.fill = static_cast<AttentionFill>(keys % 5);
+      shape.unwritten = 255;
+      const AttentionProblem problem(shape, static_cast<uint64_t>(keys));
+      expect_same(run_attention(problem, kernel.run, 1 + keys % 4), run_attention(problem, attention_ref, 1), shape);
+    }
+  });
+}
+
 TEST(Attention, ExtremesEqualRef) {
   for_each_kernel([](const Kernel& kernel) {
     for (const auto fill :

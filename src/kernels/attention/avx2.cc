@@ -16,6 +16,7 @@ struct Product {
   size_t steps;
   int32_t* out;  // [R][16]
   size_t out_stride;
+  const void* ahead = nullptr;  // [steps][64] asked for meanwhile
 };
 
 template <bool kSigned>
@@ -33,7 +34,7 @@ inline __m256i broadcast_pair(const int16_t* at) {
   return _mm256_set1_epi32(pair);
 }
 
-template <int R, bool kSigned, bool kAccumulate>
+template <int R, bool kSigned, bool kAccumulate, bool kPrefetch>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
   HOTARU_UNROLL(4)
@@ -43,7 +44,9 @@ inline void multiply(const Product& product) {
     sum[r][1] = kAccumulate ? load_256(out + 8) : _mm256_setzero_si256();
   }
   const auto* packed = static_cast<const uint8_t*>(product.packed);
+  const auto* ahead = static_cast<const char*>(product.ahead);
   for (size_t step = 0; step < product.steps; step++) {
+    if constexpr (kPrefetch) _mm_prefetch(ahead + step * 64, _MM_HINT_T0);
     const __m256i b0 = load_256(packed + step * 64);
     const __m256i b1 = load_256(packed + step * 64 + 32);
     const __m256i even0 = even_bytes<kSigned>(b0);
@@ -69,16 +72,26 @@ inline void multiply(const Product& product) {
   }
 }
 
-// `rows` rows in runs of at most 4, as even as can be: 6 = 3 + 3.
+template <bool kSigned, bool kAccumulate, bool kPrefetch>
+inline void multiply_run(const Product& product, size_t rows) {
+  if (rows == 4) multiply<4, kSigned, kAccumulate, kPrefetch>(product);
+  if (rows == 3) multiply<3, kSigned, kAccumulate, kPrefetch>(product);
+  if (rows == 2) multiply<2, kSigned, kAccumulate, kPrefetch>(product);
+  if (rows == 1) multiply<1, kSigned, kAccumulate, kPrefetch>(product);
+}
+
+// `rows` rows in runs of at most 4, as even as can be: 6 = 3 + 3. The first run asks for what is ahead, a line at a
+// step: all at once they would wait for one another.
 template <bool kSigned, bool kAccumulate>
 void multiply_rows(Product product, size_t rows) {
-  while (rows > 0) {
+  for (bool is_first = true; rows > 0; is_first = false) {
     const size_t runs = (rows + 3) / 4;
     const size_t run = (rows + runs - 1) / runs;
-    if (run == 4) multiply<4, kSigned, kAccumulate>(product);
-    if (run == 3) multiply<3, kSigned, kAccumulate>(product);
-    if (run == 2) multiply<2, kSigned, kAccumulate>(product);
-    if (run == 1) multiply<1, kSigned, kAccumulate>(product);
+    if (is_first && product.ahead != nullptr) {
+      multiply_run<kSigned, kAccumulate, true>(product, run);
+    } else {
+      multiply_run<kSigned, kAccumulate, false>(product, run);
+    }
     product.left += run * product.left_stride;
     product.out += run * product.out_stride;
     rows -= run;
@@ -104,8 +117,8 @@ void score(const QueryBlock& block, const BlockScratch& scratch, const int16_t* 
   for (size_t s = 0; s < block.keys; s += kRowsPerBlock) {
     const uint8_t* keys = block.page_keys(s / kPageTokens) + s % kPageTokens * width;
     const uint8_t* next = block.page_keys(smaller(s / kPageTokens + 1, block.pages() - 1)) + s % kPageTokens * width;
-    prefetch_ahead(next, kRowsPerBlock * width);
-    multiply_rows<false, false>({queries, width, keys, width / 4, scratch.scores + s, scratch.stride}, block.rows());
+    const Product product{queries, width, keys, width / 4, scratch.scores + s, scratch.stride, next};
+    multiply_rows<false, false>(product, block.rows());
   }
 }
 
@@ -158,8 +171,7 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch) {
     for (size_t e = 0; e < width; e += kRowsPerBlock) {
       const int8_t* values = block.page_values(page) + e * kPageTokens;
       const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + e * kPageTokens;
-      prefetch_ahead(next, kRowsPerBlock * kPageTokens);
-      const Product product{codes + first, 2 * scratch.stride, values, steps, scratch.sums + e, width};
+      const Product product{codes + first, 2 * scratch.stride, values, steps, scratch.sums + e, width, next};
       multiply_rows<true, true>(product, block.rows());
     }
   }

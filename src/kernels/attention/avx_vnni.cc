@@ -15,6 +15,7 @@ struct Product {
   size_t steps;
   int32_t* out;  // [R][16]
   size_t out_stride;
+  const void* ahead = nullptr;  // [steps][64] asked for meanwhile
 };
 
 inline __m256i broadcast_word(const std::byte* at) {
@@ -39,7 +40,7 @@ inline __m256i dot(__m256i sum, __m256i packed, __m256i left) {
   return kLeftSigned ? _mm256_dpbusd_avx_epi32(sum, packed, left) : _mm256_dpbusd_avx_epi32(sum, left, packed);
 }
 
-template <int R, bool kLeftSigned, Start kStart>
+template <int R, bool kLeftSigned, Start kStart, bool kPrefetch>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
   HOTARU_UNROLL(6)
@@ -49,7 +50,9 @@ inline void multiply(const Product& product) {
     sum[r][1] = start_8<kStart>(out + 8);
   }
   const auto* packed = static_cast<const uint8_t*>(product.packed);
+  const auto* ahead = static_cast<const char*>(product.ahead);
   for (size_t step = 0; step < product.steps; step++) {
+    if constexpr (kPrefetch) _mm_prefetch(ahead + step * 64, _MM_HINT_T0);
     const __m256i b0 = load_256(packed + step * 64);
     const __m256i b1 = load_256(packed + step * 64 + 32);
     HOTARU_UNROLL(6)
@@ -67,18 +70,28 @@ inline void multiply(const Product& product) {
   }
 }
 
-// `rows` rows in runs of at most 6, as even as can be: 16 = 6 + 5 + 5.
+template <bool kLeftSigned, Start kStart, bool kPrefetch>
+inline void multiply_run(const Product& product, size_t rows) {
+  if (rows == 6) multiply<6, kLeftSigned, kStart, kPrefetch>(product);
+  if (rows == 5) multiply<5, kLeftSigned, kStart, kPrefetch>(product);
+  if (rows == 4) multiply<4, kLeftSigned, kStart, kPrefetch>(product);
+  if (rows == 3) multiply<3, kLeftSigned, kStart, kPrefetch>(product);
+  if (rows == 2) multiply<2, kLeftSigned, kStart, kPrefetch>(product);
+  if (rows == 1) multiply<1, kLeftSigned, kStart, kPrefetch>(product);
+}
+
+// `rows` rows in runs of at most 6, as even as can be: 16 = 6 + 5 + 5. The first run asks for what is ahead, a line at
+// a step: all at once they would wait for one another.
 template <bool kLeftSigned, Start kStart>
 void multiply_rows(Product product, size_t rows) {
-  while (rows > 0) {
+  for (bool is_first = true; rows > 0; is_first = false) {
     const size_t runs = (rows + 5) / 6;
     const size_t run = (rows + runs - 1) / runs;
-    if (run == 6) multiply<6, kLeftSigned, kStart>(product);
-    if (run == 5) multiply<5, kLeftSigned, kStart>(product);
-    if (run == 4) multiply<4, kLeftSigned, kStart>(product);
-    if (run == 3) multiply<3, kLeftSigned, kStart>(product);
-    if (run == 2) multiply<2, kLeftSigned, kStart>(product);
-    if (run == 1) multiply<1, kLeftSigned, kStart>(product);
+    if (is_first && product.ahead != nullptr) {
+      multiply_run<kLeftSigned, kStart, true>(product, run);
+    } else {
+      multiply_run<kLeftSigned, kStart, false>(product, run);
+    }
     product.left += run * product.left_stride;
     product.out += run * product.out_stride;
     rows -= run;
@@ -90,8 +103,7 @@ void score(const QueryBlock& block, const BlockScratch& scratch) {
   for (size_t s = 0; s < block.keys; s += kRowsPerBlock) {
     const uint8_t* keys = block.page_keys(s / kPageTokens) + s % kPageTokens * width;
     const uint8_t* next = block.page_keys(smaller(s / kPageTokens + 1, block.pages() - 1)) + s % kPageTokens * width;
-    prefetch_ahead(next, kRowsPerBlock * width);
-    const Product product{scratch.queries, width, keys, width / 4, scratch.scores + s, scratch.stride};
+    const Product product{scratch.queries, width, keys, width / 4, scratch.scores + s, scratch.stride, next};
     multiply_rows<true, Start::kZero>(product, block.rows());
   }
 }
@@ -124,8 +136,7 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch) {
     for (size_t e = 0; e < width; e += kRowsPerBlock) {
       const int8_t* values = block.page_values(page) + e * kPageTokens;
       const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + e * kPageTokens;
-      prefetch_ahead(next, kRowsPerBlock * kPageTokens);
-      const Product product{codes + first, scratch.stride, values, steps, scratch.sums + e, width};
+      const Product product{codes + first, scratch.stride, values, steps, scratch.sums + e, width, next};
       multiply_rows<false, Start::kSum>(product, block.rows());
     }
   }

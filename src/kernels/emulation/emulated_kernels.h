@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "base/thread_pool.h"
+#include "base/slice.h"
 #include "kernels/kernel_list.h"
 #include "kernels/packed.h"
 #include "tensor/numerics.h"

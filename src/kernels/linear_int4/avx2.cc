@@ -8,7 +8,7 @@
 namespace hotaru {
 namespace {
 
-constexpr int kFewTokens = 8;    // up to here weights are streamed; above, unpacked once per block
+constexpr int kFewTokens = 24;   // up to here weights are unpacked in passing; above, once per block
 constexpr int kChunkTokens = 4;  // tokens whose sums fit the registers
 constexpr int kStepsPerGroup = kGroupInputs / kInputsPerStep;
 constexpr size_t kStepBytes = kRowsPerBlock * kInputsPerStep;
@@ -131,21 +131,21 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
   for (size_t s = 0; s < kStreams; s++) store_block<kTokens>(job, first_token, block[s], sums[s]);
 }
 
-template <int kStreams>
-void stream_all_tokens(const Job& job, const size_t (&block)[kStreams]) {
+void stream_all_tokens(const Job& job, size_t block) {
   size_t t = 0;
-  for (; t + kChunkTokens <= job.tokens; t += kChunkTokens) stream_blocks<kChunkTokens, kStreams>(job, t, block);
+  for (; t + kChunkTokens <= job.tokens; t += kChunkTokens) stream_blocks<kChunkTokens, 1>(job, t, {block});
   const size_t rest = job.tokens - t;
-  if (rest == 1) stream_blocks<1, kStreams>(job, t, block);
-  if (rest == 2) stream_blocks<2, kStreams>(job, t, block);
-  if (rest == 3) stream_blocks<3, kStreams>(job, t, block);
+  if (rest == 1) stream_blocks<1, 1>(job, t, {block});
+  if (rest == 2) stream_blocks<2, 1>(job, t, {block});
+  if (rest == 3) stream_blocks<3, 1>(job, t, {block});
 }
 
-// Two streams, one through each half of the slice: more memory requests in flight than one.
+// One token: two streams, one through each half of the slice: more memory requests in flight than one. More tokens have
+// more to do with each byte, and their sums would not fit the registers twice.
 void few_rows(const Job& job, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_all_tokens<2>(job, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens<1>(job, {block});
+  const size_t half = job.tokens == 1 ? (blocks.end - blocks.begin) / 2 : 0;
+  for (size_t i = 0; i < half; i++) stream_blocks<1, 2>(job, 0, {blocks.begin + i, blocks.begin + half + i});
+  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens(job, block);
 }
 
 // codes of one block -> panel[K/4][16 rows][4 inputs] nibbles

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/thread_pool.h"
+#include "base/slice.h"
 #include "kernels/packed.h"
 
 namespace hotaru {

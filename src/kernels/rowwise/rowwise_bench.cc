@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/thread_pool.h"
 #include "kernels/kernel_list.h"
 #include "kernels/linear_problem.h"
 #include "kernels/rope_table.h"
