@@ -78,7 +78,7 @@ class Checker:
         return [struct.unpack_from(f"<{width}f", content, first + 4 * width * row) for row in range(rows)]
 
     def probe(self, model, lora, probe):
-        ids, greedy = probe["ids"], probe["greedy"]
+        ids, greedy = probe["ids"], probe.get("greedy", [])
         rows = self.logits(model, lora, ids + greedy[:-1])
         last = rows[len(ids) - 1]
         largest = max(map(abs, last))
@@ -86,11 +86,13 @@ class Checker:
         wanted = probe["last_logits_head"] + probe["top_logits"]
         error = max(abs(a - b) for a, b in zip(found, wanted)) / largest
         norm = math.sqrt(sum(x * x for x in last)) / probe["last_logits_norm"] - 1
-        score = sum(log_probability(row, token) for row, token in zip(rows, ids[1:])) - probe["sum_log_prob"]
+        score = 0
+        if "sum_log_prob" in probe:
+            score = sum(log_probability(row, token) for row, token in zip(rows, ids[1:])) - probe["sum_log_prob"]
         # Two logits nearer than the tolerance may change places, and all that follows with them.
         lead = [max(row) - row[token] for row, token in zip(rows[len(ids) - 1 :], greedy)]
         is_good = (error <= LOGIT_TOLERANCE and abs(norm) <= LOGIT_TOLERANCE and abs(score) <= SCORE_TOLERANCE * len(ids)
-                   and max(lead) <= LOGIT_TOLERANCE * largest)
+                   and max(lead, default=0) <= LOGIT_TOLERANCE * largest)
         return is_good, error, abs(score)
 
     def probes(self, model, lora, probes):
