@@ -158,7 +158,7 @@ expect_refused "tokenizer of the wrong type" "$work/out.har" "$hotaru" optimize 
 
 # Adapters. Whatever is wrong with one, the HAR keeps its bytes.
 adapter() {  # adapter NAME PYTHON-STATEMENT on `c` (its config), `t` (name -> entry) and `data` (bytearray)
-  rm -rf "$work/adapter"; cp -r tests/data/lora/holmes "$work/adapter"; chmod -R u+w "$work/adapter"
+  rm -rf "$work/adapter" "$work/out.har"; cp -r tests/data/lora/holmes "$work/adapter"; chmod -R u+w "$work/adapter"
   python3 - "$work/adapter" "$2" <<'PY'
 import json, struct, sys
 config, tensors = sys.argv[1] + "/adapter_config.json", sys.argv[1] + "/adapter_model.safetensors"
@@ -178,7 +178,7 @@ cp "$work/good.har" "$work/before.har"
 adapter "rank negative" 'c["r"] = -8'
 adapter "rank a string" 'c["r"] = "8"'
 adapter "rank huge" 'c["r"] = 1 << 40'
-adapter "alpha null" 'c["lora_alpha"] = None'
+adapter "alpha a list" 'c["lora_alpha"] = [16]'
 adapter "alpha not finite" 'c["lora_alpha"] = float("nan")'
 adapter "rank pattern a list" 'c["rank_pattern"] = [1]'
 adapter "targets a number" 'c["target_modules"] = 7'
