@@ -187,9 +187,8 @@ adapter "DoRA" 'c["use_dora"] = True'
 adapter "another kind" 'c["peft_type"] = "PREFIX_TUNING"'
 adapter "NaN" 'data[place:place + 4] = b"\0\0\xc0\x7f"'
 adapter "infinity" 'data[place:place + 4] = b"\0\0\x80\x7f"'
-adapter "numbers beyond float" 'data[place:place + 4] = b"\xff\xff\x7f\x7f"'
 adapter "shape of another model" 't[first]["shape"] = t[first]["shape"][::-1]'
-adapter "tensor missing" 't["x" + first] = t.pop(first)'
+adapter "tensor missing" 't["other"] = t.pop(first)'
 adapter "tensors cut" 'del data[len(data) // 2:]'
 echo '[]' >"$work/adapter/adapter_config.json"
 expect_refused "adapter: config of the wrong type" none "$hotaru" lora add "$work/good.har" "$work/adapter" --quiet
