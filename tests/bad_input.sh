@@ -156,6 +156,108 @@ expect_refused "tokenizer larger than the vocabulary" "$work/out.har" "$hotaru" 
 fresh_checkpoint; echo '[]' >"$work/model/tokenizer.json"
 expect_refused "tokenizer of the wrong type" "$work/out.har" "$hotaru" optimize "$work/model" -o "$work/out.har" --recipe rtn --quiet
 
+# Adapters. Whatever is wrong with one, the HAR keeps its bytes.
+adapter() {  # adapter NAME PYTHON-STATEMENT on `c` (its config), `t` (name -> entry) and `data` (bytearray)
+  rm -rf "$work/adapter" "$work/out.har"; cp -r tests/data/lora/holmes "$work/adapter"; chmod -R u+w "$work/adapter"
+  python3 - "$work/adapter" "$2" <<'PY'
+import json, struct, sys
+config, tensors = sys.argv[1] + "/adapter_config.json", sys.argv[1] + "/adapter_model.safetensors"
+c, raw = json.load(open(config)), open(tensors, "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+t, data = json.loads(raw[8:8 + n]), bytearray(raw[8 + n:])
+first = next(k for k in t if k.endswith("lora_A.weight"))
+place = t[first]["data_offsets"][0]
+exec(sys.argv[2])
+json.dump(c, open(config, "w"))
+head = json.dumps(t).encode()
+open(tensors, "wb").write(struct.pack("<Q", len(head)) + head + data)
+PY
+  expect_refused "adapter: $1" "$work/out.har" "$hotaru" lora add "$work/good.har" "$work/adapter" -o "$work/out.har" --quiet
+}
+cp "$work/good.har" "$work/before.har"
+adapter "rank negative" 'c["r"] = -8'
+adapter "rank a string" 'c["r"] = "8"'
+adapter "rank huge" 'c["r"] = 1 << 40'
+adapter "alpha a list" 'c["lora_alpha"] = [16]'
+adapter "alpha not finite" 'c["lora_alpha"] = float("nan")'
+adapter "rank pattern a list" 'c["rank_pattern"] = [1]'
+adapter "targets a number" 'c["target_modules"] = 7'
+adapter "targets of another model" 'c["target_modules"] = ["query_key_value"]'
+adapter "DoRA" 'c["use_dora"] = True'
+adapter "another kind" 'c["peft_type"] = "PREFIX_TUNING"'
+adapter "NaN" 'data[place:place + 4] = b"\0\0\xc0\x7f"'
+adapter "infinity" 'data[place:place + 4] = b"\0\0\x80\x7f"'
+adapter "shape of another model" 't[first]["shape"] = t[first]["shape"][::-1]'
+adapter "tensor missing" 't["other"] = t.pop(first)'
+adapter "tensors cut" 'del data[len(data) // 2:]'
+echo '[]' >"$work/adapter/adapter_config.json"
+expect_refused "adapter: config of the wrong type" none "$hotaru" lora add "$work/good.har" "$work/adapter" --quiet
+echo '{"r": 8,' >"$work/adapter/adapter_config.json"
+expect_refused "adapter: cut JSON" none "$hotaru" lora add "$work/good.har" "$work/adapter" --quiet
+rm "$work/adapter/adapter_config.json"
+expect_refused "adapter: no config" none "$hotaru" lora add "$work/good.har" "$work/adapter" --quiet
+expect_refused "adapter: no such folder" none "$hotaru" lora add "$work/good.har" "$work/nowhere" --quiet
+expect_refused "adapter: a file" none "$hotaru" lora add "$work/good.har" models/demo/config.json --quiet
+expect_refused "adapter: a path for a name" none "$hotaru" lora add "$work/good.har" tests/data/lora/holmes --name ../x --quiet
+expect_refused "adapter: no such HAR" none "$hotaru" lora add "$work/nowhere.har" tests/data/lora/holmes --quiet
+expect_refused "adapter: to a HEF" "$work/out.har" "$hotaru" lora add "$work/good.hef" tests/data/lora/holmes -o "$work/out.har" --quiet
+expect_refused "adapter: no calibration text" "$work/out.har" "$hotaru" lora add "$work/good.har" tests/data/lora/holmes \
+  --calibration "$work/nowhere.txt" -o "$work/out.har" --quiet
+expect_refused "adapter: no place to write" none "$hotaru" lora add "$work/good.har" tests/data/lora/holmes -o "$work/no/out.har" --quiet
+report $(cmp -s "$work/before.har" "$work/good.har" && echo 0 || echo 1) "after all that the HAR has its bytes"
+
+# Evaluation: models, texts, ids and items.
+fresh_checkpoint
+novels=tests/data/text/novels.txt items=tests/data/text/hellaswag.txt
+head -c 300 /dev/urandom >"$work/noise"
+: >"$work/empty"
+expect_refused "eval: no such model" none "$hotaru" eval ppl "$work/nowhere" --text $novels --quiet
+expect_refused "eval: a text for a model" none "$hotaru" eval ppl $novels --text $novels --quiet
+expect_refused "eval: no such text" none "$hotaru" eval ppl models/demo --text "$work/nowhere" --quiet
+expect_refused "eval: a folder for a text" none "$hotaru" eval ppl models/demo --text "$work" --quiet
+expect_refused "eval: a text that is not UTF-8" none "$hotaru" eval ppl models/demo --text "$work/noise" --segment 8 --quiet
+expect_refused "eval: an empty text" none "$hotaru" eval ppl models/demo --text "$work/empty" --quiet
+expect_refused "eval: a text of too few tokens" none "$hotaru" eval ppl "$work/good.hef" --text models/demo/config.json --quiet
+expect_refused "eval: ids beyond the vocabulary" none "$hotaru" eval logits models/demo --ids 1,4096 --quiet
+expect_refused "eval: negative ids" none "$hotaru" eval logits "$work/good.hef" --ids 1,-2 --quiet
+expect_refused "eval: more ids than positions" none "$hotaru" eval logits "$work/good.hef" --ids "$(seq -s, 1 2100)" --quiet
+expect_refused "eval: no place for logits" none "$hotaru" eval logits models/demo --ids 1 -o "$work/no/l.safetensors" --quiet
+expect_refused "eval: no such adapter" none "$hotaru" eval ppl models/demo --text $novels --lora "$work/nowhere" --quiet
+expect_refused "eval: a HEF without adapters" none "$hotaru" eval ppl "$work/good.hef" --text $novels --lora holmes --quiet
+expect_refused "eval: two vocabularies" none "$hotaru" eval compare tests/data/models/random-mistral "$work/good.hef" --text $novels --quiet
+expect_refused "eval: no such items" none "$hotaru" eval hellaswag models/demo --items "$work/nowhere" --quiet
+expect_refused "eval: no items" none "$hotaru" eval hellaswag models/demo --items "$work/empty" --quiet
+expect_refused "eval: a model without a tokenizer" none "$hotaru" eval hellaswag tests/data/models/random-mistral --items $items --quiet
+items() {  # items NAME PYTHON-STATEMENT on `i`, an item of the data set
+  python3 - "$2" >"$work/items.jsonl" <<'PY'
+import json, sys
+i = {"activity_label": "Roofing", "ctx_a": "A man is on a roof.", "ctx_b": "he", "endings": ["a", "b", "c", "d"], "label": "3"}
+exec(sys.argv[1])
+print(json.dumps(i))
+PY
+  expect_refused "items: $1" none "$hotaru" eval hellaswag models/demo --items "$work/items.jsonl" --quiet
+}
+items "a number for a context" 'i["ctx_a"] = 5'
+items "three endings" 'i["endings"].pop()'
+items "endings that are numbers" 'i["endings"] = [1, 2, 3, 4]'
+items "endings a string" 'i["endings"] = "abcd"'
+items "a label of none" 'i["label"] = "4"'
+items "a label of words" 'i["label"] = "third"'
+items "a label missing" 'del i["label"]'
+items "a list for an item" 'i = [i]'
+items "cut" 'print("{\"ctx_a\": "); sys.exit()'
+head -n 8 $items >"$work/items.txt"
+expect_refused "items: cut between lines" none "$hotaru" eval hellaswag models/demo --items "$work/items.txt" --quiet
+python3 - "$work/model/model.safetensors" <<'PY'
+import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    n = struct.unpack("<Q", f.read(8))[0]
+    f.seek(-1000, 2)
+    f.write(b"\xff\xff" * 100)
+PY
+expect_refused "eval: NaN weights" none "$hotaru" eval ppl "$work/model" --text $novels --quiet
+expect_refused "eval: NaN weights, logits" "$work/l" "$hotaru" eval logits "$work/model" --ids 1,2 -o "$work/l" --quiet
+
 expect_refused "read-only place" /proc/out.hef "$hotaru" compile "$work/good.har" -o /proc/out.hef --quiet
 expect_refused "folder not there" none "$hotaru" compile "$work/good.har" -o "$work/no/out.hef" --quiet
 limited() { ulimit -f 512; exec "$hotaru" compile "$work/good.har" -o "$work/limit.hef" --quiet; }

@@ -36,8 +36,8 @@ Result<void> run_hellaswag(const HellaswagOptions& options) {
   TRY_ASSIGN(const Tokenizer* tokenizer, tokenizer_of(model));
   Progress progress("hellaswag", items.size(), "items");
   TRY_ASSIGN(const HellaswagReport report,
-             measure_hellaswag({.source = &model.source, .tokenizer = tokenizer, .max_tokens = model.max_tokens}, items,
-                               [&progress] { progress.advance(); }));
+             measure_hellaswag({.source = &model.batch, .tokenizer = tokenizer, .max_tokens = model.max_tokens}, items,
+                               [&progress](size_t count) { progress.advance(count); }));
   progress.finish();
   if (options.global.json) {
     print_json({{"acc", report.acc},
@@ -45,6 +45,7 @@ Result<void> run_hellaswag(const HellaswagOptions& options) {
                 {"items", report.items},
                 {"stderr", report.acc_stderr},
                 {"acc_norm_stderr", report.acc_norm_stderr},
+                {"scores", report.scores},
                 {"model", model.name},
                 {"kind", model.kind},
                 {"adapter", adapter_json(model)}});

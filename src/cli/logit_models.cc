@@ -30,6 +30,29 @@ struct FloatModel {
   FloatExecutor executor;
 };
 
+// What sequences have in common with the last one that is played whole is not played again.
+Result<void> batch_logits(FloatModel& model, std::span<const Sequence> sequences, const SequenceSink& sink) {
+  SegmentBatch batch;
+  std::vector<std::pair<size_t, int64_t>> places;  // of every token: sequence and position
+  size_t root = 0;
+  for (size_t i = 0; i < sequences.size(); i++) {
+    const Sequence& sequence = sequences[i];
+    const size_t shared = i > 0 ? shared_tokens(sequences[root], sequence) : 0;
+    if (shared == 0) root = i;
+    batch.ids.insert(batch.ids.end(), sequence.ids.begin() + static_cast<std::ptrdiff_t>(shared), sequence.ids.end());
+    batch.lengths.push_back(std::ssize(sequence.ids) - static_cast<int64_t>(shared));
+    batch.shared.push_back(static_cast<int64_t>(shared));
+    batch.shown_from.push_back(sequence.first - static_cast<int64_t>(shared));
+    for (size_t position = shared; position < sequence.ids.size(); position++) places.emplace_back(i, position);
+  }
+  TRY(model.executor.begin(std::move(batch)));
+  for (int layer = 0; layer < model.graph.shape.layers; layer++) TRY(model.executor.run_layer(layer));
+  return model.executor.finish([&](int64_t token, std::span<const float> logits) {
+    const auto [sequence, position] = places[static_cast<size_t>(token)];
+    sink(sequence, position, logits);
+  });
+}
+
 Result<void> read_text(const TextBundle& bundle, LogitModel& model) {
   TRY_ASSIGN(model.tokenizer, Tokenizer::create(bundle.tokenizer_json));
   if (model.tokenizer->vocabulary_size() > model.vocabulary) {
@@ -72,6 +95,9 @@ Result<LogitModel> open_float(const std::string& directory, const std::string& l
   model.source = [held](std::span<const int32_t> ids, const PositionSink& sink) {
     return float_logits(held->executor, held->graph, ids, sink);
   };
+  model.batch = [held](std::span<const Sequence> sequences, const SequenceSink& sink) {
+    return batch_logits(*held, sequences, sink);
+  };
   auto bundle = TextBundle::load(directory);
   if (bundle) {
     TRY(read_text(*bundle, model));
@@ -100,7 +126,8 @@ Result<LogitModel> open_hef(const std::string& path, const std::string& lora, co
   model.kind = "hef";
   model.vocabulary = device->info().vocabulary;
   model.max_tokens = device->info().context_tokens;
-  model.source = device_logits(std::move(device), adapter);
+  model.source = device_logits(device, adapter);
+  model.batch = device_batch(std::move(device), adapter);
   const Container& container = hef.container();
   if (const auto tokenizer = container.text(SectionType::kTokenizer)) {
     TRY_ASSIGN(const TextBundle bundle,

@@ -21,6 +21,7 @@ struct LogitModel {
   int64_t vocabulary = 0;
   int64_t max_tokens = 0;  // of one sequence
   LogitSource source;      // holds what it needs
+  BatchSource batch;       // the same model, many sequences at once
   std::optional<Tokenizer> tokenizer;
   std::optional<int32_t> bos_id;
   std::string adapter;  // "": none

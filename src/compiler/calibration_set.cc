@@ -148,6 +148,23 @@ CalibrationSet random_set(const CalibrationOptions& options, const CalibrationLi
 
 }  // namespace
 
+SegmentBatch thinned(const SegmentBatch& batch, size_t most_tokens) {
+  if (batch.ids.size() <= most_tokens) return batch;
+  SegmentBatch some;
+  const double share = static_cast<double>(most_tokens) / static_cast<double>(batch.ids.size());
+  auto first = batch.ids.begin();
+  for (const int64_t length : batch.lengths) {
+    const auto end = first + length;
+    // What was kept is behind its share of what came by.
+    if (static_cast<double>(some.ids.size()) <= share * static_cast<double>(first - batch.ids.begin())) {
+      some.ids.insert(some.ids.end(), first, end);
+      some.lengths.push_back(length);
+    }
+    first = end;
+  }
+  return some;
+}
+
 Result<CalibrationSet> load_calibration(const CalibrationOptions& options, const CalibrationLimits& limits,
                                         const TextBundle* text) {
   if (options.samples < 1) return invalid("--samples: got {}, want at least 1", options.samples);

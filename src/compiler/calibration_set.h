@@ -35,4 +35,8 @@ struct CalibrationSet {
 Result<CalibrationSet> load_calibration(const CalibrationOptions& options, const CalibrationLimits& limits,
                                         const TextBundle* text);
 
+// At most about `most_tokens` in whole segments that lie evenly over the set, since plain text and chats lie apart in
+// it.
+SegmentBatch thinned(const SegmentBatch& batch, size_t most_tokens);
+
 }  // namespace hotaru

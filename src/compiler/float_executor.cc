@@ -36,6 +36,7 @@ struct FloatExecutor::State {
   [[nodiscard]] std::span<float> rows_of(const TokenChunk& chunk) {
     return std::span(residual).subspan(chunk.begin * width, chunk.tokens * width);
   }
+  [[nodiscard]] std::vector<size_t> shown_rows(const TokenChunk& chunk) const;
   void show_logits(const Node& head, const TokenChunk& chunk, const float* input, const LogitSink& sink);
 
   const Graph* graph;
@@ -52,11 +53,17 @@ struct FloatExecutor::State {
 
 Result<void> FloatExecutor::State::check(const SegmentBatch& wanted) const {
   int64_t tokens = 0;
+  int64_t root_tokens = 0;
+  CHECK(wanted.shared.empty() || wanted.shared.size() == wanted.lengths.size());
+  CHECK(wanted.shown_from.empty() || wanted.shown_from.size() == wanted.lengths.size());
   for (size_t i = 0; i < wanted.lengths.size(); i++) {
+    const int64_t shared = wanted.shared.empty() ? 0 : wanted.shared[i];
     const int64_t most = graph->shape.max_positions - static_cast<int64_t>(graph->prefix.size());
-    if (wanted.lengths[i] < 1 || wanted.lengths[i] > most) {
-      return invalid("segment {}: got {} tokens, want [1, {}]", i, wanted.lengths[i], most);
+    if (wanted.lengths[i] < 1 || wanted.lengths[i] + shared > most) {
+      return invalid("segment {}: got {} tokens, want [1, {}]", i, wanted.lengths[i] + shared, most);
     }
+    if (shared == 0) root_tokens = wanted.lengths[i];
+    CHECK_LE(shared, root_tokens);
     tokens += wanted.lengths[i];
   }
   CHECK_EQ(tokens, static_cast<int64_t>(wanted.ids.size()));
@@ -93,14 +100,34 @@ Result<void> FloatExecutor::State::embed() {
   return {};
 }
 
+// Rows of the chunk whose logits are wanted.
+std::vector<size_t> FloatExecutor::State::shown_rows(const TokenChunk& chunk) const {
+  std::vector<size_t> rows;
+  const auto segment = static_cast<size_t>(chunk.lengths.data() - batch.lengths.data());
+  size_t begin = 0;
+  for (size_t i = 0; i < chunk.lengths.size(); i++) {
+    const size_t end = begin + static_cast<size_t>(chunk.lengths[i]);
+    const size_t from = batch.shown_from.empty() ? 0 : static_cast<size_t>(batch.shown_from[segment + i]);
+    for (size_t row = begin + from; row < end; row++) rows.push_back(row);
+    begin = end;
+  }
+  return rows;
+}
+
 void FloatExecutor::State::show_logits(const Node& head, const TokenChunk& chunk, const float* input,
                                        const LogitSink& sink) {
   const auto vocabulary = static_cast<size_t>(graph->values[static_cast<size_t>(head.output)].width);
   const size_t step = std::clamp(kLogitElements / vocabulary, kFewestLogitRows, kMostLogitRows);
-  std::vector<float> logits(std::min(step, chunk.tokens) * vocabulary);
-  for (size_t first = 0; first < chunk.tokens; first += step) {
-    const size_t rows = std::min(step, chunk.tokens - first);
-    float_linear(*pool, {.x = input + first * width,
+  const std::vector<size_t> shown = shown_rows(chunk);
+  std::vector<float> logits(std::min(step, shown.size()) * vocabulary);
+  std::vector<float> gathered;
+  for (size_t first = 0; first < shown.size(); first += step) {
+    const size_t rows = std::min(step, shown.size() - first);
+    gathered.clear();
+    for (size_t row = 0; row < rows; row++) {
+      gathered.insert(gathered.end(), input + shown[first + row] * width, input + (shown[first + row] + 1) * width);
+    }
+    float_linear(*pool, {.x = gathered.data(),
                          .w = weights.data(head.weight),
                          .bias = weights.data(head.bias),
                          .y = logits.data(),
@@ -108,7 +135,8 @@ void FloatExecutor::State::show_logits(const Node& head, const TokenChunk& chunk
                          .n = vocabulary,
                          .k = width});
     for (size_t row = 0; row < rows; row++) {
-      sink(static_cast<int64_t>(chunk.begin + first + row), std::span(logits).subspan(row * vocabulary, vocabulary));
+      sink(static_cast<int64_t>(chunk.begin + shown[first + row]),
+           std::span(logits).subspan(row * vocabulary, vocabulary));
     }
   }
 }
@@ -122,11 +150,13 @@ FloatExecutor::~FloatExecutor() = default;
 Result<void> FloatExecutor::begin(SegmentBatch batch) {
   TRY(state_->check(batch));
   state_->batch = std::move(batch);
-  state_->chunks = cut_chunks(state_->batch.lengths);
-  const auto& lengths = state_->batch.lengths;
-  if (!lengths.empty()) {
-    state_->player.cover_positions(static_cast<size_t>(*std::max_element(lengths.begin(), lengths.end())));
+  state_->chunks = cut_chunks(state_->batch.lengths, state_->batch.shared);
+  int64_t longest = 0;
+  for (size_t i = 0; i < state_->batch.lengths.size(); i++) {
+    const int64_t shared = state_->batch.shared.empty() ? 0 : state_->batch.shared[i];
+    longest = std::max(longest, state_->batch.lengths[i] + shared);
   }
+  state_->player.cover_positions(static_cast<size_t>(longest));
   state_->next_layer = 0;
   return state_->embed();
 }

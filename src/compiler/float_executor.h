@@ -19,6 +19,11 @@ namespace hotaru {
 struct SegmentBatch {
   std::vector<int32_t> ids;
   std::vector<int64_t> lengths;
+  // Tokens of the last segment with 0 here that stand before this one's own: a common beginning, played once. Empty:
+  // 0s.
+  std::vector<int64_t> shared = {};
+  // A segment's first token whose logits are shown. Empty: 0s.
+  std::vector<int64_t> shown_from = {};
 };
 
 // Sees a value of the graph: rows [T', width] of consecutive tokens, segment after segment, in order.

@@ -210,6 +210,50 @@ TEST_F(Mistral, SegmentsOfABatchAreIndependent) {
   for (size_t i = 0; i < alone[59].size(); i++) EXPECT_NEAR(rows[159][i], alone[59][i], 1e-4) << i;
 }
 
+// Endings behind one context: its tokens once, and only the endings' logits.
+TEST_F(Mistral, SegmentsThatShareABeginningAreAsIfPlayedAlone) {
+  ThreadPool pool(2);
+  const ParameterSource source(&loaded_.graph, &loaded_.checkpoint.tensors);
+  FloatExecutor executor(&loaded_.graph, &source, &pool);
+  std::vector<int32_t> context(150);
+  std::iota(context.begin(), context.end(), 5);
+  const std::vector<std::vector<int32_t>> endings = {{7, 8, 9}, {1, 2}, {3}, {4, 5, 6, 7}};
+  SegmentBatch batch;
+  for (int repeat = 0; repeat < 2; repeat++) {
+    batch.ids.insert(batch.ids.end(), context.begin(), context.end());
+    for (size_t i = 0; i < endings.size(); i++) {
+      batch.ids.insert(batch.ids.end(), endings[i].begin(), endings[i].end());
+      const int64_t own = std::ssize(endings[i]);
+      batch.lengths.push_back(i == 0 ? own + 150 : own);
+      batch.shared.push_back(i == 0 ? 0 : 150);
+      batch.shown_from.push_back(i == 0 ? 149 : 0);
+    }
+  }
+  ASSERT_TRUE(executor.begin(batch).ok());
+  for (int layer = 0; layer < loaded_.graph.shape.layers; layer++) ASSERT_TRUE(executor.run_layer(layer).ok());
+  Logits shown;
+  ASSERT_TRUE(
+      executor.finish([&shown](int64_t, std::span<const float> row) { shown.emplace_back(row.begin(), row.end()); })
+          .ok());
+  size_t next = 0;
+  for (int repeat = 0; repeat < 2; repeat++) {
+    for (size_t i = 0; i < endings.size(); i++) {
+      std::vector<int32_t> ids = context;
+      ids.insert(ids.end(), endings[i].begin(), endings[i].end());
+      const Logits alone = logits_of(executor, loaded_.graph, ids);
+      for (size_t position = i == 0 ? 149 : 150; position < ids.size(); position++, next++) {
+        ASSERT_LT(next, shown.size());
+        double worst = 0;
+        for (size_t v = 0; v < alone[position].size(); v++) {
+          worst = std::max(worst, static_cast<double>(std::fabs(alone[position][v] - shown[next][v])));
+        }
+        EXPECT_LT(worst, 1e-4) << i << ", " << position;
+      }
+    }
+  }
+  EXPECT_EQ(next, shown.size());
+}
+
 TEST_F(Mistral, RefusesWhatDoesNotFit) {
   ThreadPool pool(1);
   const ParameterSource source(&loaded_.graph, &loaded_.checkpoint.tensors);

@@ -17,15 +17,19 @@ size_t at_index(int id) { return static_cast<size_t>(id); }
 
 }  // namespace
 
-std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths) {
+std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths, std::span<const int64_t> shared) {
   std::vector<TokenChunk> chunks;
   size_t begin = 0;
   size_t first_segment = 0;
   size_t tokens = 0;
   for (size_t i = 0; i < lengths.size(); i++) {
     tokens += static_cast<size_t>(lengths[i]);
-    if (tokens < kChunkTokens && i + 1 < lengths.size()) continue;
-    chunks.push_back({begin, tokens, lengths.subspan(first_segment, i + 1 - first_segment)});
+    const bool is_last = i + 1 == lengths.size();
+    const bool is_followed = !is_last && !shared.empty() && shared[i + 1] > 0;
+    if ((tokens < kChunkTokens && !is_last) || is_followed) continue;
+    const size_t segments = i + 1 - first_segment;
+    chunks.push_back({begin, tokens, lengths.subspan(first_segment, segments),
+                      shared.empty() ? shared : shared.subspan(first_segment, segments)});
     begin += tokens;
     first_segment = i + 1;
     tokens = 0;
@@ -61,16 +65,20 @@ void NodePlayer::cover_positions(size_t positions) {
 }
 
 std::span<const float> NodePlayer::play(std::span<const Node> nodes, const TokenChunk& chunk,
-                                        std::span<const float> input, const ValueHook& hook) {
+                                        std::span<const float> input, const ValueHook& hook, const KnownValue& known) {
   for (size_t i = 0; i < values_.size(); i++) {
     values_[i] = {};
     if (!buffers_[i].empty()) free_buffers_.push_back(std::move(buffers_[i]));
     buffers_[i].clear();
   }
   positions_.clear();
-  for (const int64_t length : chunk.lengths) {
-    for (size_t i = 0; i < static_cast<size_t>(length); i++) positions_.push_back(graph_->prefix.size() + i);
+  for (size_t segment = 0; segment < chunk.lengths.size(); segment++) {
+    const size_t before = chunk.shared.empty() ? 0 : static_cast<size_t>(chunk.shared[segment]);
+    for (size_t i = 0; i < static_cast<size_t>(chunk.lengths[segment]); i++) {
+      positions_.push_back(graph_->prefix.size() + before + i);
+    }
   }
+  if (known.value != kNone) values_[at_index(known.value)] = known.rows;
   // Whatever no node here has made by the time it is used comes from outside.
   ValueId outside = kNone;
   for (size_t i = 0; i < nodes.size(); i++) {
@@ -90,6 +98,15 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
     give_back_after(nodes, i);
   }
   return values_[at_index(nodes.back().output)];
+}
+
+void NodePlayer::release() {
+  for (size_t i = 0; i < values_.size(); i++) {
+    values_[i] = {};
+    buffers_[i] = {};
+  }
+  free_buffers_.clear();
+  biased_key_ = {};
 }
 
 void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {
@@ -127,7 +144,7 @@ void NodePlayer::play_attention(const Node& node, const TokenChunk& chunk, float
     attention.prefix_bias_key = prefix_bias_key_.data();
     attention.prefix_key = prefix_key_.data();
   }
-  float_attention(*pool_, attention, chunk.lengths);
+  float_attention(*pool_, attention, chunk.lengths, chunk.shared);
 }
 
 // Queries meet a bias that was kept out of the keys before they are rounded.

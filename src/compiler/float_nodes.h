@@ -26,13 +26,20 @@ class RotationTable {
 struct TokenChunk {
   size_t begin = 0;  // first token in the batch
   size_t tokens = 0;
-  std::span<const int64_t> lengths;  // of its segments
+  std::span<const int64_t> lengths;      // of its segments
+  std::span<const int64_t> shared = {};  // SegmentBatch::shared of them; empty: 0s
 };
-// Segments are played together until they make 2048 tokens: short ones would leave threads without work.
-std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths);
+// Segments are played together until they make 2048 tokens: short ones would leave threads without work. Those that
+// share a beginning stay together.
+std::vector<TokenChunk> cut_chunks(std::span<const int64_t> lengths, std::span<const int64_t> shared = {});
 
 // Sees a value as soon as it is made, and may change it: [T, width] of the chunk's tokens.
 using ValueHook = std::function<void(ValueId value, std::span<float> rows)>;
+
+struct KnownValue {
+  ValueId value = kNone;
+  std::span<const float> rows;
+};
 
 class NodePlayer {
  public:
@@ -40,10 +47,12 @@ class NodePlayer {
 
   // Longest segment to come.
   void cover_positions(size_t positions);
-  // Plays the nodes; `input` [tokens, width] is the one value that they take from outside. Returns the last node's
-  // output, valid until the next call. The hook, if there is one, is called with every output.
+  // Plays the nodes; `input` [tokens, width] is the one value that they take from outside, besides `known`. Returns the
+  // last node's output, valid until the next call. The hook, if there is one, is called with every output.
   std::span<const float> play(std::span<const Node> nodes, const TokenChunk& chunk, std::span<const float> input,
-                              const ValueHook& hook);
+                              const ValueHook& hook, const KnownValue& known = {});
+  // Gives the memory of values back; they are made again when something is played.
+  void release();
 
  private:
   void play_node(const Node& node, const TokenChunk& chunk);

@@ -51,6 +51,8 @@ struct OuterProducts {
   const float* b;  // [rows, N]
   float* sum;      // [M, N]
   size_t rows, m, n;
+  bool upper_triangle_only =
+      false;  // what is below the diagonal need not be right: tiles without any of it are left out
 };
 void add_outer_products(ThreadPool& pool, const OuterProducts& products);
 
@@ -70,7 +72,9 @@ struct FloatAttention {
   const float* bias_key = nullptr;         // [T, G * E]
   const float* prefix_bias_key = nullptr;  // [P, G * E]
 };
-// lengths: tokens of each segment, one after the other.
-void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths);
+// lengths: tokens of each segment, one after the other. shared: rows of the last segment with 0 there that a segment
+// sees before its own; empty: 0s.
+void float_attention(ThreadPool& pool, const FloatAttention& attention, std::span<const int64_t> lengths,
+                     std::span<const int64_t> shared = {});
 
 }  // namespace hotaru

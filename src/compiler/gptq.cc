@@ -18,17 +18,18 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kTileRows = 128;  // of one thread at a time
+constexpr size_t kTileRows = 192;    // of one thread at a time: fewer, and reading the moments would take longer
+constexpr size_t kSampledTiles = 4;  // at least, of those that choose beta for a matrix
 constexpr std::array<float, 5> kBetas = {0, 0.25F, 0.5F, 0.75F, 1};
 constexpr float kMostBlindBeta = 0.5F;  // without held-out tokens
 
-// A rounding of the matrix with each row's share of the error.
+// A rounding of the matrix, and the error of its sampled rows.
 struct Candidate {
   Candidate(size_t rows, size_t inputs) : codes(rows, inputs), error(rows) {}
   [[nodiscard]] double total() const { return std::accumulate(error.begin(), error.end(), 0.0); }
 
   Int4Matrix codes;
-  std::vector<double> error;  // [N]
+  std::vector<double> error;  // [N], 0 in rows that are not sampled
 };
 
 // to[count, K] = factor * from[count, K] square[K, K] + keep * to
@@ -71,22 +72,24 @@ class Gptq {
     Candidate rtn(0, inputs_);
     rtn.codes = search_matrix_int4({weights_, rows_, inputs_}, factor_.diagonal, options_.group, pool_);
     rtn.error.resize(rows_);
-    std::vector<Candidate> swept(betas(), Candidate(rows_, inputs_));
-    for_each_tile([&](RowTile tile) { sweep_tile(tile, rtn, swept); });
-
+    std::vector<Candidate> tried(betas(), Candidate(rows_, inputs_));
+    for_tiles(sampled_tiles(), [&](RowTile tile) { try_betas(tile, rtn, tried); });
     size_t best = 0;
-    for (size_t i = 1; i < swept.size(); i++) best = swept[i].total() < swept[best].total() ? i : best;
-    Candidate refined = swept[best];
-    if (options_.refit || options_.descent_passes > 0) {
-      for_each_tile([&](RowTile tile) { refine_tile(tile, kBetas[best], refined); });
-    }
-    Candidate& kept = refined.total() < swept[best].total() ? refined : swept[best];
-    const bool is_rtn = !(kept.total() < rtn.total());
-    const double power = std::accumulate(power_.begin(), power_.end(), 0.0);
-    const auto relative = [power](const Candidate& candidate) { return power > 0 ? candidate.total() / power : 0.0; };
+    for (size_t i = 1; i < tried.size(); i++) best = tried[i].total() < tried[best].total() ? i : best;
     GptqReport report;
+    report.plain_error = relative(tried[0]);
     report.rtn_error = relative(rtn);
-    report.plain_error = relative(swept[0]);
+    Candidate swept = std::move(tried[best]);
+    tried.clear();
+
+    for_tiles(other_tiles(), [&](RowTile tile) { sweep_tile(tile, kBetas[best], rtn, swept.codes); });
+    Candidate refined = swept;
+    if (options_.refit || options_.descent_passes > 0) {
+      for_tiles(all_tiles(), [&](RowTile tile) { refine_tile(tile, kBetas[best], refined.codes); });
+      for_tiles(sampled_tiles(), [&](RowTile tile) { judge(tile, shift_of(judge_, tile), refined); });
+    }
+    Candidate& kept = refined.total() < swept.total() ? refined : swept;
+    const bool is_rtn = !(kept.total() < rtn.total());
     report.error = relative(is_rtn ? rtn : kept);
     report.damping = factor_.damping;
     report.beta = is_rtn ? 0 : static_cast<double>(kBetas[best]);
@@ -96,7 +99,7 @@ class Gptq {
 
  private:
   [[nodiscard]] static bool has_shift(const InputMoments& moments) {
-    return !moments.cross.empty() || !moments.residual.empty();
+    return !moments.input_error.empty() || !moments.output_error.empty();
   }
 
   [[nodiscard]] size_t betas() const {
@@ -105,10 +108,37 @@ class Gptq {
     return static_cast<size_t>(std::upper_bound(kBetas.begin(), kBetas.end(), kMostBlindBeta) - kBetas.begin());
   }
 
+  [[nodiscard]] double relative(const Candidate& candidate) const {
+    const double power = std::accumulate(power_.begin(), power_.end(), 0.0);
+    return power > 0 ? candidate.total() / power : 0.0;
+  }
+
   // Tiles have one size whatever the number of threads.
-  void for_each_tile(const std::function<void(RowTile)>& task) const {
-    for_each_task(pool_, (rows_ + kTileRows - 1) / kTileRows, [&](size_t index, int) {
-      task({index * kTileRows, std::min(kTileRows, rows_ - index * kTileRows)});
+  [[nodiscard]] std::vector<RowTile> all_tiles() const {
+    std::vector<RowTile> tiles;
+    for (size_t row = 0; row < rows_; row += kTileRows) tiles.push_back({row, std::min(kTileRows, rows_ - row)});
+    return tiles;
+  }
+  // Those that choose, evenly over the matrix: small matrices as a whole. Trying every beta costs more than all the
+  // rest.
+  [[nodiscard]] bool is_sampled(size_t tile) const {
+    const size_t tiles = (rows_ + kTileRows - 1) / kTileRows;
+    return tile % std::max<size_t>(1, tiles / kSampledTiles) == 0;
+  }
+  [[nodiscard]] std::vector<RowTile> tiles_where(bool sampled) const {
+    std::vector<RowTile> tiles;
+    for (const RowTile& tile : all_tiles()) {
+      if (is_sampled(tile.first / kTileRows) == sampled) tiles.push_back(tile);
+    }
+    return tiles;
+  }
+  [[nodiscard]] std::vector<RowTile> sampled_tiles() const { return tiles_where(true); }
+  [[nodiscard]] std::vector<RowTile> other_tiles() const { return tiles_where(false); }
+
+  void for_tiles(const std::vector<RowTile>& tiles, const std::function<void(RowTile)>& task) const {
+    for_each_task(pool_, tiles.size(), [&](size_t index, int thread) {
+      if (thread == 0 && options_.on_tick) options_.on_tick();
+      task(tiles[index]);
     });
   }
 
@@ -116,68 +146,71 @@ class Gptq {
     return std::span(weights_).subspan(tile.first * inputs_, tile.count * inputs_);
   }
 
-  // What a tile's outputs should have on top of W u, by its inputs: W (G - H) + R, given product = W H. Empty: nothing.
-  [[nodiscard]] std::vector<float> shift_of(const InputMoments& moments, RowTile tile,
-                                            const std::vector<float>& product) const {
-    if (!has_shift(moments)) return {};
-    std::vector<float> shift(product.size());
-    if (!moments.cross.empty()) {
-      shift = product;
-      multiply({weights_of(tile), moments.cross, 1, -1}, inputs_, shift);
+  // What a tile's outputs should have on top of W u, by its inputs: S. Empty: nothing.
+  [[nodiscard]] std::vector<float> shift_of(const InputMoments& moments, RowTile tile) const {
+    if (!moments.output_error.empty()) {
+      const float* first = moments.output_error.data() + tile.first * inputs_;
+      return {first, first + tile.count * inputs_};
     }
-    if (!moments.residual.empty()) {
-      const float* residual = moments.residual.data() + tile.first * inputs_;
-      for (size_t i = 0; i < shift.size(); i++) shift[i] += residual[i];
-    }
+    std::vector<float> shift;
+    if (moments.input_error.empty()) return shift;
+    shift.resize(tile.count * inputs_);
+    multiply({weights_of(tile), moments.input_error}, inputs_, shift);
     return shift;
   }
 
-  void sweep_tile(RowTile tile, Candidate& rtn, std::vector<Candidate>& swept) {
+  // W + beta S A^-1 by its second part; empty: nothing.
+  [[nodiscard]] std::vector<float> solved_shift(RowTile tile) const {
+    std::vector<float> solved = shift_of(problem_.moments, tile);
+    if (!solved.empty()) solve_rows(factor_, solved);
+    return solved;
+  }
+
+  void try_betas(RowTile tile, Candidate& rtn, std::vector<Candidate>& tried) {
     const std::span<const float> weights = weights_of(tile);
     std::vector<float> product(weights.size());
     multiply({weights, judge_.quantised}, inputs_, product);
     for (size_t i = 0; i < tile.count; i++) {
       power_[tile.first + i] = dot(&product[i * inputs_], &weights[i * inputs_], inputs_);
     }
-    const std::vector<float> judge_shift = shift_of(judge_, tile, product);
+    const std::vector<float> judge_shift = shift_of(judge_, tile);
     judge(tile, judge_shift, rtn);
-
-    std::vector<float> solved;  // (W (G - H) + R) A^-1
-    if (swept.size() > 1) {
-      multiply({weights, problem_.moments.quantised}, inputs_, product);
-      solved = shift_of(problem_.moments, tile, product);
-      solve_rows(factor_, solved);
-    }
-    std::vector<float> target(weights.begin(), weights.end());
-    for (size_t b = 0; b < swept.size(); b++) {
-      Int4Matrix& codes = swept[b].codes;
-      for (size_t i = 0; b > 0 && i < target.size(); i++) target[i] = weights[i] + kBetas[b] * solved[i];
-      for (size_t i = 0; i < tile.count; i++) {
-        Int4Row row = codes.row(tile.first + i);
-        if (b > 0) quantise_row_int4({{&target[i * inputs_], inputs_}, factor_.diagonal, options_.group}, row);
-        codes.row_scale[tile.first + i] = b > 0 ? row.scale : rtn.codes.row_scale[tile.first + i];
-      }
-      sweep_rows(factor_, options_.group, target, tile, codes);
-      judge(tile, judge_shift, swept[b]);
+    const std::vector<float> solved = tried.size() > 1 ? solved_shift(tile) : std::vector<float>();
+    for (size_t b = 0; b < tried.size(); b++) {
+      sweep_towards(tile, kBetas[b], solved, rtn, tried[b].codes);
+      judge(tile, judge_shift, tried[b]);
     }
   }
 
-  void refine_tile(RowTile tile, float beta, Candidate& candidate) {
+  void sweep_tile(RowTile tile, float beta, const Candidate& rtn, Int4Matrix& codes) const {
+    sweep_towards(tile, beta, beta > 0 ? solved_shift(tile) : std::vector<float>(), rtn, codes);
+  }
+
+  void sweep_towards(RowTile tile, float beta, const std::vector<float>& solved, const Candidate& rtn,
+                     Int4Matrix& codes) const {
     const std::span<const float> weights = weights_of(tile);
-    std::vector<float> product(weights.size());
-    multiply({weights, problem_.moments.quantised}, inputs_, product);
-    // w* A = W (H + ridge) + beta (W (G - H) + R)
-    std::vector<float> target = product;
-    for (size_t i = 0; i < target.size(); i++) target[i] += factor_.ridge * weights[i];
+    std::vector<float> target(weights.begin(), weights.end());
+    for (size_t i = 0; beta > 0 && i < target.size(); i++) target[i] += beta * solved[i];
+    for (size_t i = 0; i < tile.count; i++) {
+      Int4Row row = codes.row(tile.first + i);
+      if (beta > 0) quantise_row_int4({{&target[i * inputs_], inputs_}, factor_.diagonal, options_.group}, row);
+      codes.row_scale[tile.first + i] = beta > 0 ? row.scale : rtn.codes.row_scale[tile.first + i];
+    }
+    sweep_rows(factor_, options_.group, target, tile, codes);
+  }
+
+  void refine_tile(RowTile tile, float beta, Int4Matrix& codes) const {
+    const std::span<const float> weights = weights_of(tile);
+    // w* A = W (H + ridge) + beta S
+    std::vector<float> target(weights.begin(), weights.end());
+    multiply({weights, problem_.moments.quantised, 1, factor_.ridge}, inputs_, target);
     if (beta > 0) {
-      const std::vector<float> shift = shift_of(problem_.moments, tile, product);
+      const std::vector<float> shift = shift_of(problem_.moments, tile);
       for (size_t i = 0; i < target.size(); i++) target[i] += beta * shift[i];
     }
     refine_rows(
         {problem_.moments.quantised, factor_.ridge, options_.group, options_.refit, options_.descent_passes, target},
-        tile, candidate.codes);
-    if (!problem_.held_out.quantised.empty()) multiply({weights, judge_.quantised}, inputs_, product);
-    judge(tile, shift_of(judge_, tile, product), candidate);
+        tile, codes);
   }
 
   // Rows' errors: D H D^T + 2 D shift^T with D = W - Q.
@@ -209,16 +242,17 @@ class Gptq {
   size_t inputs_;
   const InputMoments& judge_;   // of the tokens that decide
   std::vector<float> weights_;  // [N, K] with nothing in dead columns
-  std::vector<double> power_;   // [N] E |W u|^2
+  std::vector<double> power_;   // [N] E |W u|^2 of sampled rows
 };
 
 void check_sizes(const GptqProblem& problem, const InputMoments& moments) {
   const size_t inputs = problem.matrix.inputs;
   CHECK_EQ(moments.quantised.size(), inputs * inputs);
-  CHECK(moments.cross.empty() || moments.cross.size() == inputs * inputs);
-  CHECK(moments.residual.empty() || moments.residual.size() == problem.matrix.rows * inputs);
-  CHECK_EQ(moments.cross.empty(), problem.moments.cross.empty());
-  CHECK_EQ(moments.residual.empty(), problem.moments.residual.empty());
+  CHECK(moments.input_error.empty() || moments.input_error.size() == inputs * inputs);
+  CHECK(moments.output_error.empty() || moments.output_error.size() == problem.matrix.rows * inputs);
+  CHECK(moments.input_error.empty() || moments.output_error.empty());
+  CHECK_EQ(moments.input_error.empty(), problem.moments.input_error.empty());
+  CHECK_EQ(moments.output_error.empty(), problem.moments.output_error.empty());
 }
 
 }  // namespace

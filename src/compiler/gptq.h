@@ -2,6 +2,7 @@
 // columns still to come make up for each error, as far as the inputs' correlations allow.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "base/result.h"
@@ -11,11 +12,13 @@
 namespace hotaru {
 
 // Second moments over some tokens, means per token: u is a linear's input in the quantised model (already on its 8-bit
-// grid) and x in the float one; r_q and r are the residual streams that the output is added to.
+// grid) and x in the float one; r_q and r are the residual streams that the output is added to. The error comes in one
+// of two forms, whichever is cheaper to sum: many linears share an input's, few outputs make an output's small.
 struct InputMoments {
-  std::span<const float> quantised;  // [K, K] H[i, j] = mean u_i u_j
-  std::span<const float> cross;      // [K, K] G[i, j] = mean x_i u_j; empty: as if x = u
-  std::span<const float> residual;   // [N, K] R[n, k] = mean (r - r_q)_n u_k; empty: as if r = r_q
+  std::span<const float> quantised;     // [K, K] H[i, j] = mean u_i u_j
+  std::span<const float> input_error;   // [K, K] D[i, j] = mean (x - u)_i u_j
+  std::span<const float> output_error;  // [N, K] S[n, k] = mean (W (x - u) + r - r_q)_n u_k
+  // Both empty: as if x = u and r = r_q.
 };
 
 struct GptqProblem {
@@ -28,15 +31,18 @@ struct GptqProblem {
 
 struct GptqOptions {
   int group = 32;
-  double damping = 0.01;   // of the mean diagonal; raised tenfold until H can be factorised
-  bool retarget = true;    // W* = W + beta (W (G - H) + R) H^-1 (QEP; Qronos), beta from {0, .25, .5, .75, 1}
-  bool refit = true;       // row scales after rounding
+  double damping = 0.01;  // of the mean diagonal; raised tenfold until H can be factorised
+  bool retarget =
+      true;           // W* = W + beta S H^-1 (QEP; Qronos), S = W D where that is given, beta from {0, .25, .5, .75, 1}
+  bool refit = true;  // row scales after rounding
   int descent_passes = 2;  // over all groups: each rounded anew with the others held, then single codes by one
+  std::function<void()> on_tick = {};  // now and then, on the calling thread: a large matrix takes minutes
 };
 
 // Output errors E |(W x + r) - (Q u + r_q)|^2 less what no Q can change, E |W (x - u) + r - r_q|^2, over E |W u|^2, on
-// the held-out tokens where there are any. Without `cross` and `residual` it is E |(W - Q) u|^2 / E |W u|^2; with them
-// it is below zero where Q makes up for more of the error of what came before than it adds.
+// the held-out tokens where there are any. Without input or output errors it is E |(W - Q) u|^2 / E |W u|^2; with them
+// it is below zero where Q makes up for more of the error of what came before than it adds. In a large matrix some
+// tiles of rows stand for all: they choose beta and what is kept.
 struct GptqReport {
   double rtn_error = 0;    // rounding with the scale search alone
   double plain_error = 0;  // GPTQ without re-targeting, refit and descent

@@ -123,37 +123,62 @@ class Refinement {
         tile_(tile),
         codes_(codes),
         gradient_(tile.count * inputs_),
-        steps_(tile.count * inputs_),
+        steps_(inputs_),
         change_(tile.count * kBlock) {}
 
   void run() {
+    take_product();
     for (int pass = 0; pass < problem_.passes; pass++) {
-      prepare();
+      turn_to_gradient();
       descend();
+      turn_to_product();
     }
-    if (problem_.refit) prepare();
+    if (problem_.refit) turn_to_gradient();
   }
 
  private:
-  // Row scales, if wanted, and the gradient w* A - q A, computed anew.
-  void prepare() {
+  // m q of a row.
+  void take_steps(size_t index) {
+    const Int4Row row = codes_.row(tile_.first + index);
+    for (size_t k = 0; k < inputs_; k++)
+      steps_[k] = static_cast<float>(row.codes[k] * row.multipliers[k / kGroupInputs]);
+  }
+
+  // gradient_ <- (m q) A
+  void take_product() {
+    std::vector<float> steps(gradient_.size());
     for (size_t i = 0; i < tile_.count; i++) {
-      const Int4Row row = codes_.row(tile_.first + i);
-      for (size_t k = 0; k < inputs_; k++) {
-        steps_[i * inputs_ + k] = static_cast<float>(row.codes[k] * row.multipliers[k / kGroupInputs]);
-      }
+      take_steps(i);
+      std::copy(steps_.begin(), steps_.end(), &steps[i * inputs_]);
     }
-    std::copy(steps_.begin(), steps_.end(), gradient_.begin());
+    gradient_ = steps;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(tile_.count), blas_int(inputs_), blas_int(inputs_),
-                1.0F, steps_.data(), blas_int(inputs_), problem_.moments.data(), blas_int(inputs_), problem_.ridge,
+                1.0F, steps.data(), blas_int(inputs_), problem_.moments.data(), blas_int(inputs_), problem_.ridge,
                 gradient_.data(), blas_int(inputs_));
+  }
+
+  // Row scales, if wanted; gradient_: (m q) A -> w* A - q A
+  void turn_to_gradient() {
     for (size_t i = 0; i < tile_.count; i++) {
-      const float* steps = &steps_[i * inputs_];
       const float* target = &problem_.target[i * inputs_];
-      float* gradient = &gradient_[i * inputs_];  // holds (m q) A so far
+      float* gradient = &gradient_[i * inputs_];
       float& scale = codes_.row_scale[tile_.first + i];
-      if (problem_.refit) scale = refit(steps, target, gradient, scale);
+      if (problem_.refit) {
+        take_steps(i);
+        scale = refit(steps_.data(), target, gradient, scale);
+      }
       for (size_t k = 0; k < inputs_; k++) gradient[k] = target[k] - scale * gradient[k];
+    }
+  }
+
+  // gradient_: w* A - q A, which descend() keeps true, -> (m q) A
+  void turn_to_product() {
+    for (size_t i = 0; i < tile_.count; i++) {
+      const float* target = &problem_.target[i * inputs_];
+      float* gradient = &gradient_[i * inputs_];
+      const float scale = codes_.row_scale[tile_.first + i];
+      const float inverse = scale == 0 ? 0.0F : 1.0F / scale;
+      for (size_t k = 0; k < inputs_; k++) gradient[k] = (target[k] - gradient[k]) * inverse;
     }
   }
 
@@ -177,6 +202,10 @@ class Refinement {
       cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(tile_.count), blas_int(inputs_),
                   blas_int(end - block), -1.0F, change_.data(), blas_int(kBlock), &problem_.moments[block * inputs_],
                   blas_int(inputs_), 1.0F, gradient_.data(), blas_int(inputs_));
+      for (size_t i = 0; i < tile_.count; i++) {
+        for (size_t k = block; k < end; k++)
+          gradient_[i * inputs_ + k] -= problem_.ridge * change_[i * kBlock + k - block];
+      }
     }
   }
 
@@ -226,8 +255,8 @@ class Refinement {
   size_t inputs_;
   RowTile tile_;
   Int4Matrix& codes_;
-  std::vector<float> gradient_;  // [count, K]
-  std::vector<float> steps_;     // [count, K] m q
+  std::vector<float> gradient_;  // [count, K]; between passes (m q) A
+  std::vector<float> steps_;     // [K] m q of a row
   std::vector<float> change_;    // [count, kBlock]
 };
 

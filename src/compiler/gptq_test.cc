@@ -15,8 +15,8 @@ namespace {
 
 struct Moments {
   std::vector<float> quantised;
-  std::vector<float> cross;
-  [[nodiscard]] InputMoments view() const { return {quantised, cross, {}}; }
+  std::vector<float> input_error;
+  [[nodiscard]] InputMoments view() const { return {quantised, input_error, {}}; }
 };
 
 // What one token's float input x and quantised input u are.
@@ -24,7 +24,7 @@ using Token = std::function<void(Random&, std::vector<float>& x, std::vector<flo
 
 Moments moments_of(size_t inputs, size_t tokens, uint64_t seed, const Token& token) {
   std::vector<double> h(inputs * inputs);
-  std::vector<double> g(inputs * inputs);
+  std::vector<double> d(inputs * inputs);
   std::vector<float> x(inputs);
   std::vector<float> u(inputs);
   for (size_t t = 0; t < tokens; t++) {
@@ -33,14 +33,14 @@ Moments moments_of(size_t inputs, size_t tokens, uint64_t seed, const Token& tok
     for (size_t i = 0; i < inputs; i++) {
       for (size_t j = 0; j < inputs; j++) {
         h[i * inputs + j] += static_cast<double>(u[i] * u[j]);
-        g[i * inputs + j] += static_cast<double>(x[i] * u[j]);
+        d[i * inputs + j] += static_cast<double>((x[i] - u[i]) * u[j]);
       }
     }
   }
-  Moments moments{std::vector<float>(h.size()), std::vector<float>(g.size())};
+  Moments moments{std::vector<float>(h.size()), std::vector<float>(d.size())};
   for (size_t i = 0; i < h.size(); i++) {
     moments.quantised[i] = static_cast<float>(h[i] / static_cast<double>(tokens));
-    moments.cross[i] = static_cast<float>(g[i] / static_cast<double>(tokens));
+    moments.input_error[i] = static_cast<float>(d[i] / static_cast<double>(tokens));
   }
   return moments;
 }
@@ -96,14 +96,14 @@ double distance(const std::vector<float>& a, const std::vector<float>& b, const 
   return sum;
 }
 
-// Sizes around the tiles of rows (128, blocks of 16) and columns (128).
+// Sizes around the tiles of rows (192) and columns (128).
 TEST(Gptq, BeatsRoundingOnCorrelatedInputsOfAnySize) {
   struct Shape {
     size_t rows, inputs;
     int group;
   };
   for (const Shape shape :
-       {Shape{1, 32, 32}, {7, 96, 32}, {40, 160, 32}, {130, 288, 32}, {20, 192, 64}, {9, 384, 128}}) {
+       {Shape{1, 32, 32}, {7, 96, 32}, {40, 160, 32}, {200, 288, 32}, {20, 192, 64}, {9, 384, 128}}) {
     SCOPED_TRACE(testing::Message() << shape.rows << " x " << shape.inputs << ", group " << shape.group);
     const Moments moments = moments_of(shape.inputs, 3 * shape.inputs, 1, exact);
     const Moments held_out = moments_of(shape.inputs, 2 * shape.inputs, 2, exact);
@@ -215,19 +215,78 @@ TEST(Gptq, RetargetingTakesUpTheResidualStreamsError) {
   const Moments moments = moments_of(kInputs, 1000, 1, exact);
   const std::vector<float> weights = normal_weights(8, kInputs);
   std::vector<float> wanted = weights;
-  std::vector<float> residual(weights.size());
+  std::vector<float> output_error(weights.size());
   for (size_t i = 0; i < weights.size(); i++) {
     const float shift = 0.5F * weights[weights.size() - 1 - i];
     wanted[i] += shift;
     for (size_t k = 0; k < kInputs; k++) {
-      residual[i / kInputs * kInputs + k] += shift * moments.quantised[i % kInputs * kInputs + k];
+      output_error[i / kInputs * kInputs + k] += shift * moments.quantised[i % kInputs * kInputs + k];
     }
   }
-  const InputMoments view{moments.quantised, {}, residual};
+  const InputMoments view{moments.quantised, {}, output_error};
   const GptqResult result = run({{weights, 8, kInputs}, view, view}, {});
   EXPECT_EQ(result.report.beta, 1);
   const std::vector<float> values = values_of(result, kInputs);
   EXPECT_LT(distance(wanted, values, moments.quantised), 0.05 * distance(weights, values, moments.quantised));
+}
+
+// The same error said in two ways: what the inputs lack, and what that does to the outputs.
+TEST(Gptq, InputErrorsAndOutputErrorsAreOneTarget) {
+  constexpr size_t kInputs = 96;
+  constexpr size_t kRows = 12;
+  const Moments moments = moments_of(kInputs, 800, 1, leaning);
+  const Moments held_out = moments_of(kInputs, 400, 2, leaning);
+  const std::vector<float> weights = normal_weights(kRows, kInputs);
+  const auto output_error = [&weights](const Moments& of) {
+    std::vector<float> error(weights.size());
+    for (size_t i = 0; i < weights.size(); i++) {
+      for (size_t k = 0; k < kInputs; k++) {
+        error[i / kInputs * kInputs + k] += weights[i] * of.input_error[i % kInputs * kInputs + k];
+      }
+    }
+    return error;
+  };
+  const std::vector<float> fit = output_error(moments);
+  const std::vector<float> judge = output_error(held_out);
+  const GptqResult by_inputs = run({{weights, kRows, kInputs}, moments.view(), held_out.view()}, {});
+  const GptqResult by_outputs =
+      run({{weights, kRows, kInputs}, {moments.quantised, {}, fit}, {held_out.quantised, {}, judge}}, {});
+  EXPECT_EQ(by_inputs.report.beta, by_outputs.report.beta);
+  EXPECT_NEAR(by_inputs.report.error, by_outputs.report.error, 1e-3 * std::fabs(by_inputs.report.error));
+  EXPECT_LT(by_outputs.report.error, 0);
+}
+
+// Only some tiles of rows choose beta; the others must be swept and refined like them.
+TEST(Gptq, RowsThatDoNotChooseAreAsGoodAsThoseThatDo) {
+  constexpr size_t kInputs = 64;
+  constexpr size_t kTile = 192;
+  constexpr size_t kRows = 9 * kTile;  // every second tile chooses
+  const Moments moments = moments_of(kInputs, 600, 1, leaning);
+  const Moments held_out = moments_of(kInputs, 300, 2, leaning);
+  const std::vector<float> weights = normal_weights(kRows, kInputs);
+  const GptqResult result = run({{weights, kRows, kInputs}, moments.view(), held_out.view()}, {});
+  EXPECT_GE(result.report.beta, 0.75);
+  const std::vector<float> values = values_of(result, kInputs);
+  const auto shifted = [&](size_t tile) {  // E |W x - Q u|^2 less what no Q can change
+    const auto part = [tile](const std::vector<float>& all) {
+      return std::vector<float>(&all[tile * kTile * kInputs], &all[(tile + 1) * kTile * kInputs]);
+    };
+    const std::vector<float> w = part(weights);
+    const std::vector<float> q = part(values);
+    double error = distance(w, q, held_out.quantised);
+    for (size_t i = 0; i < w.size(); i++) {
+      for (size_t k = 0; k < kInputs; k++) {
+        error += 2 * static_cast<double>(w[i]) * static_cast<double>(held_out.input_error[i % kInputs * kInputs + k]) *
+                 static_cast<double>(w[i / kInputs * kInputs + k] - q[i / kInputs * kInputs + k]);
+      }
+    }
+    return error / distance(w, std::vector<float>(w.size()), held_out.quantised);
+  };
+  double sampled = 0;
+  double others = 0;
+  for (size_t tile = 0; tile < 9; tile++) (tile % 2 == 0 ? sampled : others) += shifted(tile);
+  EXPECT_NEAR(sampled / 5, result.report.error, 1e-3 * std::fabs(result.report.error));
+  EXPECT_NEAR(others / 4, sampled / 5, 0.02 * std::fabs(sampled / 5));
 }
 
 TEST(Gptq, EachStepOfRefinementLowersTheError) {

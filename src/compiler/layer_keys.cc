@@ -41,10 +41,8 @@ Result<KeyStatistics> LayerQuantiser::observe_keys(const Half& half, ValueId que
     if (is_compared) some.insert(some.end(), rows.begin(), rows.end());
   };
   const size_t nodes = std::max(nodes_until(half, key_), nodes_until(half, query));
-  const size_t stride = range_stride();
   size_t compared = 0;
-  for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
-    const TokenChunk& chunk = streams_->chunks[i];
+  for (const TokenChunk& chunk : streams_->chunks) {
     is_compared = compared < kComparedTokens;
     TRY(play_device(half, nodes, chunk, observer));
     if (!is_compared) continue;
@@ -132,10 +130,7 @@ Result<void> LayerQuantiser::measure_key_bias(const Half& half, const Block& blo
     attention.key_bias_reach = std::max(attention.key_bias_reach, largest);
   };
   const size_t nodes = nodes_until(half, query);
-  const size_t stride = range_stride();
-  for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
-    TRY(play_device(half, nodes, streams_->chunks[i], observer));
-  }
+  for (const TokenChunk& chunk : streams_->chunks) TRY(play_device(half, nodes, chunk, observer));
   return {};
 }
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "base/log.h"
+#include "compiler/float_ops.h"
 #include "compiler/store_parameters.h"
 
 namespace hotaru {
@@ -14,23 +14,8 @@ namespace {
 
 // One token in eight tells how well a fit does on what it has not seen.
 constexpr size_t kHeldOutShare = 8;
-// Ranges are measured on about this many tokens, moments on this many for each input: more changes little.
-constexpr size_t kRangeTokens = 32768;
-constexpr size_t kMomentTokensAtLeast = 32768;
-constexpr size_t kMomentTokensPerInput = 4;
 // Below this the rounding of an input outweighs that of 4-bit weights: the input takes 16 bits.
 constexpr double kLeastInputSqnr = 18;
-
-// Every so many chunks one is enough for `wanted` tokens.
-size_t stride_for(const std::vector<TokenChunk>& chunks, size_t wanted) {
-  size_t tokens = 0;
-  for (const TokenChunk& chunk : chunks) tokens += chunk.tokens;
-  return std::max<size_t>(1, tokens / wanted);
-}
-
-bool all_finite(std::span<const float> values) {
-  return std::ranges::all_of(values, [](float x) { return std::isfinite(x); });
-}
 
 }  // namespace
 
@@ -78,6 +63,7 @@ Result<void> LayerQuantiser::quantise_attention(const Half& half, const Block& b
   TRY(choose_key_form(half, block));
   value(block.attention->inputs[0]).is_symmetric = true;
   TRY(choose_ranges(half, block.attention->inputs));
+  TRY(keep(block.attention->output));
   TRY(choose_ranges(half, {block.attention->output}));
   return quantise_linears(half, {block.o});
 }
@@ -85,6 +71,7 @@ Result<void> LayerQuantiser::quantise_attention(const Half& half, const Block& b
 Result<void> LayerQuantiser::quantise_ffn(const Half& half, const Block& block) {
   TRY(choose_ranges(half, {block.norm2->output}));
   TRY(quantise_linears(half, {block.gate, block.up}));
+  TRY(keep(block.swiglu->output));
   TRY(choose_ranges(half, {block.swiglu->output}));
   return quantise_linears(half, {block.down});
 }
@@ -98,6 +85,7 @@ size_t LayerQuantiser::nodes_until(const Half& half, ValueId value) const {
 // Plays the half's first nodes as the device does. `observer` sees every value before it is rounded.
 Result<std::span<const float>> LayerQuantiser::play_device(const Half& half, size_t count, const TokenChunk& chunk,
                                                            const ValueHook& observer) {
+  progress_->advance(0);
   TRY(streams_->device.read(chunk, input_rows_));
   bool is_finite = true;
   const ValueHook hook = [&](ValueId id, std::span<float> rows) {
@@ -108,12 +96,10 @@ Result<std::span<const float>> LayerQuantiser::play_device(const Half& half, siz
     if (observer && is_finite) observer(id, rows);
     round_to_range(value(id), rows);
   };
-  const auto output = streams_->device.player.play(half.nodes.first(count), chunk, input_rows_, hook);
+  TRY_ASSIGN(const auto output, streams_->device.play(half.nodes.first(count), chunk, input_rows_, hook));
   if (is_finite) return output;
   return invalid("layer {}: the model gives a NaN or an infinity on the calibration text", half.layer);
 }
-
-size_t LayerQuantiser::range_stride() const { return stride_for(streams_->chunks, kRangeTokens); }
 
 Result<void> LayerQuantiser::choose_ranges(const Half& half, const std::vector<ValueId>& values) {
   std::map<ValueId, Histogram> histograms;
@@ -127,10 +113,7 @@ Result<void> LayerQuantiser::choose_ranges(const Half& half, const std::vector<V
   const ValueHook observer = [&](ValueId id, std::span<float> rows) {
     if (const auto found = histograms.find(id); found != histograms.end()) found->second.add(rows, weights[id]);
   };
-  const size_t stride = range_stride();
-  for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
-    TRY(play_device(half, count, streams_->chunks[i], observer));
-  }
+  for (const TokenChunk& chunk : streams_->chunks) TRY(play_device(half, count, chunk, observer));
   for (const auto& [id, histogram] : histograms) settle_range(id, histogram, half.layer);
   return {};
 }
@@ -190,57 +173,79 @@ void LayerQuantiser::note(std::string text) {
   context_->report->notes.push_back(std::move(text));
 }
 
+// In both streams: what comes before it is played no more in this half.
+Result<void> LayerQuantiser::keep(ValueId id) {
+  const auto width = static_cast<size_t>(value(id).width);
+  TRY(streams_->exact.keep(id, width, context_->folder));
+  return streams_->device.keep(id, width, context_->folder);
+}
+
 Result<void> LayerQuantiser::quantise_linears(const Half& half, const std::vector<const Node*>& linears) {
   const Node& first = *linears[0];
   const auto inputs = static_cast<size_t>(value(first.inputs[0]).width);
   const bool adds_to_residual = first.output != kNone && half.nodes.back().inputs[1] == first.output;
-  const size_t outputs = adds_to_residual ? static_cast<size_t>(value(first.output).width) : 0;
-  MomentSum fit(inputs, outputs, context_->pool);
-  MomentSum held_out(inputs, outputs, context_->pool);
-  TRY(sum_moments(half, first, fit, held_out));
-  for (const Node* linear : linears) TRY(quantise_linear(*linear, fit, held_out));
+  const size_t errors = adds_to_residual ? static_cast<size_t>(value(first.output).width) : inputs;
+  Moments moments{{inputs, errors, context_->pool}, {inputs, errors, context_->pool}, adds_to_residual};
+  TRY(sum_moments(half, first, moments));
+  // What comes now needs room of its own: moments of wide inputs are factorised in double.
+  streams_->exact.release();
+  streams_->device.release();
+  for (const Node* linear : linears) TRY(quantise_linear(*linear, moments));
   return {};
 }
 
-Result<void> LayerQuantiser::sum_moments(const Half& half, const Node& linear, MomentSum& fit, MomentSum& held_out) {
+Result<void> LayerQuantiser::sum_moments(const Half& half, const Node& linear, Moments& moments) {
   const ValueId input = linear.inputs[0];
   const auto width = static_cast<size_t>(value(input).width);
   const size_t count = nodes_until(half, input);
-  const size_t stride = stride_for(streams_->chunks, std::max(kMomentTokensAtLeast, kMomentTokensPerInput * width));
-  std::vector<float> exact_residual, exact, difference;
-  for (size_t i = 0; i < streams_->chunks.size(); i += stride) {
-    const TokenChunk& chunk = streams_->chunks[i];
-    TRY(streams_->exact.read(chunk, exact_residual));
-    const auto x = streams_->exact.player.play(half.nodes.first(count), chunk, exact_residual, {});
-    exact.assign(x.begin(), x.end());
+  std::vector<float> difference;
+  std::vector<float> output_error;
+  for (const TokenChunk& chunk : streams_->chunks) {
+    TRY(streams_->exact.read(chunk, exact_rows_));
+    TRY_ASSIGN(const auto exact, streams_->exact.play(half.nodes.first(count), chunk, exact_rows_, {}));
+    difference.assign(exact.begin(), exact.end());
     TRY_ASSIGN(const std::span<const float> played, play_device(half, count, chunk, {}));
-    const size_t fitted = chunk.tokens - chunk.tokens / kHeldOutShare;
-    difference.clear();
-    if (fit.outputs() > 0) {
-      difference = exact_residual;
-      for (size_t j = 0; j < difference.size(); j++) difference[j] -= input_rows_[j];
+    for (size_t i = 0; i < difference.size(); i++) difference[i] -= played[i];
+    std::span<const float> error(difference);
+    if (moments.are_of_outputs) {
+      output_error.resize(exact_rows_.size());
+      float_linear(*context_->pool, {.x = difference.data(),
+                                     .w = streams_->exact.weights.data(linear.weight),
+                                     .bias = nullptr,
+                                     .y = output_error.data(),
+                                     .rows = chunk.tokens,
+                                     .n = output_error.size() / chunk.tokens,
+                                     .k = width});
+      for (size_t i = 0; i < output_error.size(); i++) output_error[i] += exact_rows_[i] - input_rows_[i];
+      error = output_error;
     }
-    const std::span<const float> all(difference);
-    const size_t split = fitted * fit.outputs();
-    fit.add({std::span(exact).first(fitted * width), played.first(fitted * width), all.first(split)});
-    held_out.add({std::span(exact).subspan(fitted * width), played.subspan(fitted * width), all.subspan(split)});
+    const size_t fitted = chunk.tokens - chunk.tokens / kHeldOutShare;
+    const size_t split = fitted * moments.fit.errors();
+    moments.fit.add(played.first(fitted * width), error.first(split));
+    moments.held_out.add(played.subspan(fitted * width), error.subspan(split));
   }
-  fit.finish();
-  held_out.finish();
+  moments.fit.finish();
+  moments.held_out.finish();
   return {};
 }
 
-Result<void> LayerQuantiser::quantise_linear(const Node& linear, const MomentSum& fit, const MomentSum& held_out) {
+Result<void> LayerQuantiser::quantise_linear(const Node& linear, const Moments& moments) {
   const auto start = std::chrono::steady_clock::now();
   const Parameter& parameter = context_->graph->parameters[static_cast<size_t>(linear.weight)];
   const auto rows = static_cast<size_t>(parameter.rows);
   const auto inputs = static_cast<size_t>(parameter.columns);
   GptqProblem problem;
   problem.matrix = {{streams_->exact.weights.data(linear.weight), rows * inputs}, rows, inputs};
-  problem.moments = {fit.quantised(), fit.cross(), fit.residual()};
-  if (held_out.tokens() > 0) problem.held_out = {held_out.quantised(), held_out.cross(), held_out.residual()};
+  const auto view = [&moments](const MomentSum& sum) {
+    return moments.are_of_outputs ? InputMoments{sum.quantised(), {}, sum.error()}
+                                  : InputMoments{sum.quantised(), sum.error(), {}};
+  };
+  problem.moments = view(moments.fit);
+  if (moments.held_out.tokens() > 0) problem.held_out = view(moments.held_out);
   GptqOptions options;
   options.group = context_->group;
+  options.on_tick = [this] { progress_->advance(0); };
+  progress_->set_detail(parameter.name);
   TRY_ASSIGN(const GptqResult result, quantise_matrix_gptq(problem, options, *context_->pool));
   TRY(store_matrix(*context_, linear, result.matrix));
   streams_->device.weights.replace(linear.weight,
@@ -250,18 +255,21 @@ Result<void> LayerQuantiser::quantise_linear(const Node& linear, const MomentSum
   report.gptq = result.report;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   context_->report->matrices.push_back(std::move(report));
+  progress_->advance(rows * inputs / 1000);
   return {};
 }
 
 // Takes both streams through the half.
 Result<void> LayerQuantiser::advance(const Half& half) {
-  std::vector<float> rows;
   for (const TokenChunk& chunk : streams_->chunks) {
-    TRY(streams_->exact.read(chunk, rows));
-    TRY(streams_->exact.write(chunk, streams_->exact.player.play(half.nodes, chunk, rows, {})));
-    TRY_ASSIGN(const std::span<const float> played, play_device(half, half.nodes.size(), chunk, {}));
+    TRY(streams_->exact.read(chunk, exact_rows_));
+    TRY_ASSIGN(const auto exact, streams_->exact.play(half.nodes, chunk, exact_rows_, {}));
+    TRY(streams_->exact.write(chunk, exact));
+    TRY_ASSIGN(const auto played, play_device(half, half.nodes.size(), chunk, {}));
     TRY(streams_->device.write(chunk, played));
   }
+  streams_->exact.kept.reset();
+  streams_->device.kept.reset();
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/log.h"
 #include "compiler/block.h"
 #include "compiler/gptq.h"
 #include "compiler/histogram.h"
@@ -16,7 +17,9 @@ namespace hotaru {
 
 class LayerQuantiser {
  public:
-  LayerQuantiser(PassContext* context, TwinStreams* streams) : context_(context), streams_(streams) {}
+  // `progress` counts thousands of weights.
+  LayerQuantiser(PassContext* context, TwinStreams* streams, Progress* progress)
+      : context_(context), streams_(streams), progress_(progress) {}
 
   // Chooses the layer's ranges, stores its matrices and vectors, and takes both streams through it.
   Result<void> run(int layer);
@@ -50,13 +53,19 @@ class LayerQuantiser {
   void warn(std::string text);
   [[nodiscard]] bool is_linear_input(ValueId id) const;
   Result<void> quantise_linears(const Half& half, const std::vector<const Node*>& linears);
-  Result<void> sum_moments(const Half& half, const Node& linear, MomentSum& fit, MomentSum& held_out);
-  Result<void> quantise_linear(const Node& linear, const MomentSum& fit, const MomentSum& held_out);
+  // Of the tokens that the fit sees, and of those that tell how well it did.
+  struct Moments {
+    MomentSum fit;
+    MomentSum held_out;
+    bool are_of_outputs;  // their errors; otherwise of inputs
+  };
+  Result<void> sum_moments(const Half& half, const Node& linear, Moments& moments);
+  Result<void> quantise_linear(const Node& linear, const Moments& moments);
+  Result<void> keep(ValueId value);
   Result<void> advance(const Half& half);
   Result<std::span<const float>> play_device(const Half& half, size_t count, const TokenChunk& chunk,
                                              const ValueHook& observer);
   // Every so many chunks one is enough for ranges.
-  [[nodiscard]] size_t range_stride() const;
   [[nodiscard]] size_t nodes_until(const Half& half, ValueId value) const;
   [[nodiscard]] Half half_of(const Node& first, const Node& last, int layer) const;
   Node& editable(const Node& node) {
@@ -66,7 +75,8 @@ class LayerQuantiser {
 
   PassContext* context_;
   TwinStreams* streams_;
-  std::vector<float> input_rows_;  // of the chunk in work
+  Progress* progress_;
+  std::vector<float> exact_rows_, input_rows_;  // residual streams of the chunk in work: exact, and the device's
   // The key value of the layer and what is subtracted from it before it is rounded; empty: nothing.
   ValueId key_ = kNone;
   std::vector<float> key_shift_;

@@ -17,7 +17,8 @@ class LayerRecord : public testing::Test {
  protected:
   void SetUp() override {
     const auto streams = original_.embed();
-    LayerQuantiser quantiser(&original_.context, streams.get());
+    Progress progress("quantise", 0, "thousand weights");
+    LayerQuantiser quantiser(&original_.context, streams.get(), &progress);
     LayerRecorder recorder(&original_.context, 0);
     const auto done = quantiser.run(0);
     ASSERT_TRUE(done.ok()) << done.error().message;

@@ -11,30 +11,25 @@ namespace hotaru {
 
 class MomentSum {
  public:
-  MomentSum(size_t inputs, size_t outputs_with_residual, ThreadPool* pool);
+  // `errors` E: the width of what is correlated with u.
+  MomentSum(size_t inputs, size_t errors, ThreadPool* pool);
 
-  // Rows of one chunk: x of the float model, u of the quantised one [T, K]; residual: r - r_q [T, N], where N > 0.
-  struct Rows {
-    std::span<const float> exact;
-    std::span<const float> quantised;
-    std::span<const float> residual;
-  };
-  void add(const Rows& rows);
-  // Turns sums into means; nothing can be added any more.
+  // One chunk: u of the quantised model [T, K], and what its rows have the wrong way [T, E].
+  void add(std::span<const float> quantised, std::span<const float> error);
+  // Turns sums into means and fills H's lower triangle; nothing can be added any more.
   void finish();
 
   [[nodiscard]] std::span<const float> quantised() const { return quantised_; }  // H [K, K]
-  [[nodiscard]] std::span<const float> cross() const { return cross_; }          // G [K, K]
-  [[nodiscard]] std::span<const float> residual() const { return residual_; }    // R [N, K]
+  [[nodiscard]] std::span<const float> error() const { return error_; }          // [E, K] mean error_i u_j
   [[nodiscard]] size_t tokens() const { return tokens_; }
-  [[nodiscard]] size_t outputs() const { return outputs_; }  // N
+  [[nodiscard]] size_t errors() const { return errors_; }
 
  private:
   size_t inputs_;
-  size_t outputs_;
+  size_t errors_;
   ThreadPool* pool_;
   size_t tokens_ = 0;
-  std::vector<float> quantised_, cross_, residual_;
+  std::vector<float> quantised_, error_;
 };
 
 }  // namespace hotaru

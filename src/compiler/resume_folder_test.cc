@@ -16,7 +16,8 @@ class Resume : public testing::Test {
     auto folder = ResumeFolder::open(path_, "key", false);
     ASSERT_TRUE(folder.ok()) << folder.error().message;
     const auto streams = original_.embed();
-    LayerQuantiser quantiser(&original_.context, streams.get());
+    Progress progress("quantise", 0, "thousand weights");
+    LayerQuantiser quantiser(&original_.context, streams.get(), &progress);
     for (int layer = 0; layer < 2; layer++) {
       LayerRecorder recorder(&original_.context, layer);
       ASSERT_TRUE(quantiser.run(layer).ok());
@@ -56,7 +57,8 @@ TEST_F(Resume, GoesOnWithTheSameState) {
 TEST_F(Resume, StreamsComeBack) {
   const auto folder = ResumeFolder::open(path_, "key", false);
   const auto streams = original_.embed();
-  LayerQuantiser quantiser(&original_.context, streams.get());
+  Progress progress("quantise", 0, "thousand weights");
+  LayerQuantiser quantiser(&original_.context, streams.get(), &progress);
   LayerRecorder recorder(&original_.context, 0);
   ASSERT_TRUE(quantiser.run(0).ok());
   ASSERT_TRUE(folder->keep(0, recorder, *streams).ok());

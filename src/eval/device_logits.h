@@ -11,5 +11,6 @@ namespace hotaru {
 // A context of its own for every sequence. Sequences longer than the device's context are an error. Where a sequence
 // begins with the HEF's prefix tokens, logits begin at the first position behind them.
 LogitSource device_logits(std::shared_ptr<Device> device, int adapter = kNoAdapter);
+BatchSource device_batch(std::shared_ptr<Device> device, int adapter = kNoAdapter);
 
 }  // namespace hotaru

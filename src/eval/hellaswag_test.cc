@@ -1,5 +1,6 @@
 #include "eval/hellaswag.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -73,16 +74,19 @@ class HellaswagScores : public ::testing::Test {
   }
 
   // Knows one text by heart: its next token has logit 10, all others 0; other texts are uniform.
-  LogitSource reciter(const std::string& text) {
-    return [this, known = *tokenizer_.encode(text)](std::span<const int32_t> ids,
-                                                    const PositionSink& sink) -> Result<void> {
-      longest_ = std::max(longest_, ids.size());
-      for (size_t i = 0; i < ids.size(); i++) {
-        std::vector<float> logits(4096, 0.0F);
-        const bool knows =
-            i + 1 < known.size() && std::equal(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(i) + 1, known.begin());
-        if (knows) logits[static_cast<size_t>(known[i + 1])] = 10;
-        sink(static_cast<int64_t>(i), logits);
+  BatchSource reciter(const std::string& text) {
+    return [this, known = *tokenizer_.encode(text)](std::span<const Sequence> sequences,
+                                                    const SequenceSink& sink) -> Result<void> {
+      for (size_t sequence = 0; sequence < sequences.size(); sequence++) {
+        const std::vector<int32_t>& ids = sequences[sequence].ids;
+        longest_ = std::max(longest_, ids.size());
+        for (auto i = static_cast<size_t>(sequences[sequence].first); i < ids.size(); i++) {
+          std::vector<float> logits(4096, 0.0F);
+          const bool knows = i + 1 < known.size() &&
+                             std::equal(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(i) + 1, known.begin());
+          if (knows) logits[static_cast<size_t>(known[i + 1])] = 10;
+          sink(sequence, static_cast<int64_t>(i), logits);
+        }
       }
       return {};
     };
@@ -94,18 +98,20 @@ class HellaswagScores : public ::testing::Test {
 
 TEST_F(HellaswagScores, OnlyTheEndingCounts) {
   const HellaswagItem item = {"The old man went to", {"sea", "the mountain in the far north", "sleep", "market"}, 1};
-  const LogitSource source = reciter(item.context + " " + item.endings[1]);
+  const BatchSource source = reciter(item.context + " " + item.endings[1]);
   const HellaswagModel model = {.source = &source, .tokenizer = &tokenizer_, .max_tokens = 100};
-  const auto scores = score_item(model, item);
-  ASSERT_TRUE(scores.ok()) << scores.error().message;
+  const auto scored = score_items(model, std::span(&item, 1));
+  ASSERT_TRUE(scored.ok()) << scored.error().message;
+  const EndingScores& scores = scored->front();
   const size_t context = tokenizer_.encode(item.context)->size();
   const size_t whole = tokenizer_.encode(item.context + " " + item.endings[1])->size();
   const double known = 10 - std::log(std::exp(10.0) + 4095);
-  EXPECT_NEAR((*scores)[1], known * static_cast<double>(whole - context), 1e-6);
-  EXPECT_LT((*scores)[0], -5);
-  const auto report = measure_hellaswag(model, std::vector{item, item}, [] {});
+  EXPECT_NEAR(scores[1], known * static_cast<double>(whole - context), 1e-6);
+  EXPECT_LT(scores[0], -5);
+  const auto report = measure_hellaswag(model, std::vector(19, item), [](size_t) {});
   ASSERT_TRUE(report.ok());
-  EXPECT_EQ(report->items, 2);
+  EXPECT_EQ(report->items, 19);
+  EXPECT_THAT(report->scores, testing::Each(testing::ElementsAreArray(scores)));
   EXPECT_EQ(report->acc_norm, 1);
   EXPECT_EQ(report->acc_norm_stderr, 0);
 }
@@ -113,15 +119,19 @@ TEST_F(HellaswagScores, OnlyTheEndingCounts) {
 TEST_F(HellaswagScores, LongItemsLoseTheirBeginning) {
   HellaswagItem item = {"", {"one", "two", "three", "four"}, 0};
   for (int i = 0; i < 50; i++) item.context += " and so on";
-  const LogitSource source = reciter("x");
+  const BatchSource source = reciter("x");
   const HellaswagModel model = {.source = &source, .tokenizer = &tokenizer_, .max_tokens = 20};
-  const auto scores = score_item(model, item);
-  ASSERT_TRUE(scores.ok()) << scores.error().message;
+  const auto scored = score_items(model, std::span(&item, 1));
+  ASSERT_TRUE(scored.ok()) << scored.error().message;
+  const EndingScores& scores = scored->front();
   EXPECT_EQ(longest_, 20U);
   const auto context = static_cast<double>(tokenizer_.encode(item.context)->size());
   const auto whole = static_cast<double>(tokenizer_.encode(item.context + " one")->size());
-  EXPECT_NEAR((*scores)[0], -std::log(4096.0) * (whole - context), 1e-6);
-  EXPECT_FALSE(score_item(model, {"", {"a", "b", "c", "d"}, 0}).ok());
+  EXPECT_NEAR(scores[0], -std::log(4096.0) * (whole - context), 1e-6);
+  const HellaswagItem items[] = {item, {"", {"a", "b", "c", "d"}, 0}};
+  const auto refused = score_items(model, items, 40);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, testing::StartsWith("item 41: got 0 tokens of context"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -150,6 +151,44 @@ TEST(DeviceLogits, ShowsEveryPositionAndGivesTheContextBack) {
   device->set_free_pages(0);
   EXPECT_FALSE(source(ids, sink).ok());
   EXPECT_EQ(device->contexts(), 0);
+}
+
+// What sequences begin with in common is played once, up to where logits are wanted, and nobody can tell.
+TEST(DeviceBatch, GivesEachSequenceItsOwnLogits) {
+  const auto device = std::make_shared<FakeDevice>();
+  std::vector<int32_t> context(150);
+  std::iota(context.begin(), context.end(), 3);
+  for (int32_t& id : context) id %= 64;
+  std::vector<Sequence> sequences;
+  for (const std::vector<int32_t>& ending : {std::vector<int32_t>{1, 2, 3}, {1, 2, 4, 5}, {9}, {1, 2, 3}}) {
+    sequences.push_back({context, 149});
+    sequences.back().ids.insert(sequences.back().ids.end(), ending.begin(), ending.end());
+  }
+  sequences.push_back({{5, 6, 7}, 1});  // nothing in common
+  for (const std::vector<int32_t>& prefix : {std::vector<int32_t>{}, {3, 4}}) {
+    device->set_prefix(prefix);
+    std::vector<std::pair<size_t, int64_t>> shown;
+    std::vector<std::vector<float>> rows;
+    const int before = device->stepped_tokens();
+    const auto played =
+        device_batch(device)(sequences, [&](size_t sequence, int64_t position, std::span<const float> logits) {
+          shown.emplace_back(sequence, position);
+          rows.emplace_back(logits.begin(), logits.end());
+        });
+    ASSERT_TRUE(played.ok()) << played.error().message;
+    EXPECT_LT(device->stepped_tokens() - before, 153 + 5 + 2 + 4 + 3 + 1);
+    EXPECT_EQ(device->contexts(), 0);
+    size_t next = 0;
+    for (size_t i = 0; i < sequences.size(); i++) {
+      ASSERT_TRUE(device_logits(device)(sequences[i].ids, [&](int64_t position, std::span<const float> logits) {
+                    if (position < sequences[i].first) return;
+                    ASSERT_LT(next, shown.size());
+                    EXPECT_EQ(shown[next], std::pair(i, position));
+                    EXPECT_TRUE(std::ranges::equal(rows[next++], logits)) << i << ", " << position;
+                  }).ok());
+    }
+    EXPECT_EQ(next, shown.size());
+  }
 }
 
 // The prefix is in the HEF: it is not fed again, and the rest is scored as after the prefix.

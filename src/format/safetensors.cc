@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/mapped_pages.h"
 #include "format/safetensors_header.h"
 
 namespace hotaru {
@@ -154,7 +155,9 @@ Result<std::vector<float>> Safetensors::read_f32(std::string_view name, std::spa
     count = static_cast<size_t>(rows->end - rows->begin) * row_values;
   }
   std::vector<float> values(count);
-  convert_to_f32(view.dtype, view.bytes.data() + first * dtype_bytes(view.dtype), count, values.data());
+  const auto source = view.bytes.subspan(first * dtype_bytes(view.dtype), count * dtype_bytes(view.dtype));
+  convert_to_f32(view.dtype, source.data(), count, values.data());
+  drop_mapped_pages(source);  // a checkpoint may be larger than the machine's memory
   if (const std::optional<size_t> bad = find_not_finite(values)) {
     return invalid("{}: tensor '{}': value {} at {}, want finite numbers", place_, name, values[*bad],
                    shape_text(coordinates(first + *bad, shape)));

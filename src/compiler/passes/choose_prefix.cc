@@ -10,19 +10,21 @@
 namespace hotaru {
 namespace {
 
-// Tokens enough to see whether first ones are special.
-constexpr size_t kTokensLookedAt = 8192;
+// Enough to see whether first tokens are special: beginnings of some segments.
+constexpr size_t kTokensLookedAt = 2048;
+constexpr int64_t kTokensOfASegment = 256;
 // A residual stream that much larger at the first token than anywhere else is a sink (Xiao et al. 2023; Sun et al.
 // 2024).
 constexpr float kMassive = 8.0F;
 
-// The first segments of the calibration text.
-SegmentBatch some_segments(const SegmentBatch& all) {
+SegmentBatch beginnings(const SegmentBatch& all) {
   SegmentBatch some;
-  for (size_t i = 0; i < all.lengths.size() && (i == 0 || some.ids.size() < kTokensLookedAt); i++) {
-    const auto begin = all.ids.begin() + static_cast<std::ptrdiff_t>(some.ids.size());
-    some.ids.insert(some.ids.end(), begin, begin + all.lengths[i]);
-    some.lengths.push_back(all.lengths[i]);
+  auto begin = all.ids.begin();
+  for (size_t i = 0; i < all.lengths.size() && some.ids.size() < kTokensLookedAt; i++) {
+    const int64_t tokens = std::min(all.lengths[i], kTokensOfASegment);
+    some.ids.insert(some.ids.end(), begin, begin + tokens);
+    some.lengths.push_back(tokens);
+    begin += all.lengths[i];
   }
   return some;
 }
@@ -48,11 +50,14 @@ Peaks peaks_of(std::span<const float> residual, const SegmentBatch& batch) {
 // How many times larger the first tokens' residual stream grows than any other token's, in the worst layer.
 Result<float> sink_strength(const PassContext& context) {
   FloatExecutor executor(context.graph, context.parameters, context.pool);
-  const SegmentBatch batch = some_segments(context.calibration->batch);
+  const SegmentBatch batch = beginnings(context.calibration->batch);
   TRY(executor.begin(batch));
   float strength = 0;
-  for (int layer = 0; layer < static_cast<int>(context.graph->shape.layers); layer++) {
+  const auto layers = static_cast<int>(context.graph->shape.layers);
+  Progress progress("look for a sink", static_cast<uint64_t>(layers), "layers");
+  for (int layer = 0; layer < layers; layer++) {
     TRY(executor.run_layer(layer));
+    progress.advance();
     const Peaks peaks = peaks_of(executor.residual(), batch);
     if (peaks.other > 0) strength = std::max(strength, peaks.first / peaks.other);
   }

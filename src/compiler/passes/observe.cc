@@ -12,22 +12,6 @@ namespace {
 // Channel statistics settle long before ranges do.
 constexpr size_t kMostTokens = size_t{1} << 15;
 
-// Segments spread evenly over the set, since plain text and chats lie apart in it.
-SegmentBatch thinned(const SegmentBatch& batch) {
-  const size_t parts = (batch.ids.size() + kMostTokens - 1) / kMostTokens;
-  SegmentBatch some;
-  auto first = batch.ids.begin();
-  for (size_t i = 0; i < batch.lengths.size(); i++) {
-    const auto end = first + batch.lengths[i];
-    if (i % parts == 0) {
-      some.ids.insert(some.ids.end(), first, end);
-      some.lengths.push_back(batch.lengths[i]);
-    }
-    first = end;
-  }
-  return some;
-}
-
 std::map<ValueId, ChannelObserver> observers_of(const Graph& graph, int layer) {
   std::map<ValueId, ChannelObserver> observers;
   const auto add = [&](ValueId value) {
@@ -48,7 +32,7 @@ Result<void> observe(PassContext& context) {
   const auto layers = static_cast<int>(graph.shape.layers);
   context.observed.assign(graph.values.size(), {});
   FloatExecutor executor(&graph, context.parameters, context.pool);
-  TRY(executor.begin(thinned(context.calibration->batch)));
+  TRY(executor.begin(thinned(context.calibration->batch, kMostTokens)));
   Progress progress("observe", static_cast<uint64_t>(layers), "layers");
   for (int layer = 0; layer < layers; layer++) {
     auto observers = observers_of(graph, layer);
