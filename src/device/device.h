@@ -16,6 +16,8 @@
 
 namespace hotaru {
 
+uint64_t machine_memory_bytes();
+
 struct DeviceOptions {
   Isa isa = best_isa();
   int threads = 0;            // 0: default_thread_count()
