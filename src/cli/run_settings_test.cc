@@ -104,6 +104,7 @@ TEST(RunOptions, WrongValuesNameTheFlag) {
                {"--max-tokens", "99999999999"},
                {"--logit-bias", "5"},
                {"--when-full", "maybe"},
+               {"--resume"},  // of what?
                {"--prefill-chunk", "0"},
                {"--memory", "3 lightyears"},
                {"--prompt-ids", "1,,2"},

@@ -224,7 +224,7 @@ Result<Conversation::Turn> Conversation::begin_raw(std::span<const PromptPart> p
 
 Result<std::unique_ptr<ReplyStream>> Conversation::submit(GenerationRequest request, const TurnOptions& options) {
   const std::vector<int32_t>& recovery_ids = options.generation.recovery_ids;
-  if (!recovery_ids.empty() && engine_->model().tokenizer() != nullptr) {
+  if (!pending_.resumes && !recovery_ids.empty() && engine_->model().tokenizer() != nullptr) {
     TRY_ASSIGN(pending_.recovery, engine_->model().tokenizer()->decode(recovery_ids));
   }
   pending_.wants_reply = options.generation.max_tokens != 0;
@@ -251,6 +251,7 @@ Result<Conversation::Turn> Conversation::resume(const TurnOptions& options) {
   pending_.messages = messages_;
   pending_.is_raw = is_raw_;
   pending_.resumes = true;
+  pending_.recovery = recovery_;  // the cut reply's own
   GenerationRequest request;
   request.resumes = true;
   Turn turn;

@@ -16,7 +16,8 @@ namespace hotaru::genai {
 // A model and, if wanted, one of its adapters. A value: copies are independent; one thread at a time.
 class HOTARU_API LLMParams {
  public:
-  explicit LLMParams(std::string hef, std::string lora = "") : hef_(std::move(hef)), lora_(std::move(lora)) {}
+  explicit LLMParams(std::string hef) : hef_(std::move(hef)) {}
+  LLMParams(std::string hef, std::string lora) : hef_(std::move(hef)), lora_(std::move(lora)) {}
 
   [[nodiscard]] const std::string& hef() const { return hef_; }    // path of the HEF
   [[nodiscard]] const std::string& lora() const { return lora_; }  // name of an adapter in it; "": none
