@@ -86,6 +86,8 @@ Expected<LLM> LLM::fork() const {
   other->stop_ids = state.stop_ids;
   other->stop_strings = state.stop_strings;
   other->recovery_ids = state.recovery_ids;
+  other->dropped_begin = state.dropped_begin;
+  other->dropped_end = state.dropped_end;
   return llm_of(std::move(other));
 }
 
@@ -201,6 +203,16 @@ Expected<std::vector<std::string>> LLM::get_stop_tokens() const {
     tokens.push_back(*std::move(token));
   }
   return tokens;
+}
+
+Expected<void> LLM::set_reasoning_marks(const std::string& begin, const std::string& end) {
+  if (begin.empty() != end.empty() || (begin == end && !begin.empty())) {
+    return failure_of(invalid("reasoning marks: got '{}' and '{}', want two different texts, or none", begin, end));
+  }
+  const std::lock_guard lock(impl_->state->mutex);
+  impl_->state->dropped_begin = begin;
+  impl_->state->dropped_end = end;
+  return {};
 }
 
 Expected<void> LLM::set_generation_recovery_sequence(const std::string& sequence) {

@@ -53,6 +53,7 @@ Result<LLMGeneratorCompletion> begin_reply(const std::shared_ptr<LlmState>& stat
   TRY(state->check_idle());
   TurnOptions options = turn_options(*state, params.impl());
   options.continues_text = !parts.empty() && parts.back().kind == PromptPart::Kind::kText;
+  state->conversation.set_dropped_marks(state->dropped_begin, state->dropped_end);
   return completion_of(state, state->conversation.begin(std::move(parts), options), options.generation.sampling.seed);
 }
 

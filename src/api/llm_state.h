@@ -23,11 +23,12 @@ struct LlmState {
   const std::shared_ptr<LoadedModel> model;
   mutable std::mutex mutex;  // guards what follows
   Conversation conversation;
-  bool is_replying = false;               // a completion has the conversation
-  std::vector<std::string> stop_tokens;   // empty: the model's own
-  std::vector<int32_t> stop_ids;          // those of them that are tokens
-  std::vector<std::string> stop_strings;  // and those that are not
-  std::vector<int32_t> recovery_ids;      // at first the model's end of turn
+  bool is_replying = false;                // a completion has the conversation
+  std::vector<std::string> stop_tokens;    // empty: the model's own
+  std::vector<int32_t> stop_ids;           // those of them that are tokens
+  std::vector<std::string> stop_strings;   // and those that are not
+  std::string dropped_begin, dropped_end;  // of reasoning
+  std::vector<int32_t> recovery_ids;       // at first the model's end of turn
 };
 
 // A model that is loaded already, for tests.

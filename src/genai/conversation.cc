@@ -54,6 +54,8 @@ Conversation& Conversation::operator=(Conversation&& other) noexcept {
   std::swap(engine_, other.engine_);
   std::swap(context_, other.context_);
   std::swap(system_, other.system_);
+  std::swap(dropped_begin_, other.dropped_begin_);
+  std::swap(dropped_end_, other.dropped_end_);
   std::swap(messages_, other.messages_);
   std::swap(is_raw_, other.is_raw_);
   std::swap(reply_, other.reply_);
@@ -70,6 +72,7 @@ Result<Conversation> Conversation::fork() const {
   TRY_ASSIGN(const ContextId context, engine_->fork_context(context_));
   Conversation other(engine_, context);
   other.system_ = system_;
+  other.set_dropped_marks(dropped_begin_, dropped_end_);
   other.messages_ = messages_;
   other.is_raw_ = is_raw_;
   other.reply_ = reply_;
@@ -124,6 +127,24 @@ Result<void> Conversation::clear() {
   return {};
 }
 
+std::string Conversation::without_dropped(const std::string& message) const {
+  if (dropped_begin_.empty() || dropped_end_.empty()) return message;
+  Json json = Json::parse(message);  // was checked or made here
+  if (json.value("role", "") != "assistant" || !json.contains("content") || !json["content"].is_string())
+    return message;
+  std::string text = json["content"];
+  while (true) {
+    const size_t begin = text.find(dropped_begin_);
+    const size_t end = text.find(dropped_end_);
+    if (begin == std::string::npos && end == std::string::npos) break;
+    const size_t from = begin < end ? begin : 0;  // some templates open the reasoning before the reply
+    const size_t past = end == std::string::npos ? end : text.find_first_not_of(" \n", end + dropped_end_.size());
+    text.erase(from, past == std::string::npos ? past : past - from);
+  }
+  json["content"] = text;
+  return json.dump();
+}
+
 Result<std::vector<int32_t>> Conversation::encode_messages(std::span<const std::string> messages) const {
   std::string list;
   const auto add = [&list](std::string_view message) {
@@ -134,7 +155,7 @@ Result<std::vector<int32_t>> Conversation::encode_messages(std::span<const std::
     TRY_ASSIGN(const std::string system, message_json("system", system_));
     add(system);
   }
-  for (const std::string& message : messages) add(message);
+  for (const std::string& message : messages) add(without_dropped(message));
   return engine_->model().encode_chat(list + "]");
 }
 

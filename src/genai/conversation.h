@@ -46,6 +46,13 @@ class Conversation {
   void set_system(std::string text) { system_ = std::move(text); }
   [[nodiscard]] const std::string& system() const { return system_; }
 
+  // Text between these marks in the assistant's messages (a model's reasoning) is left out of the prompts to come; a
+  // reply that begins in the middle of it or is cut there, too. Empty marks: everything is kept.
+  void set_dropped_marks(std::string begin, std::string end) {
+    dropped_begin_ = std::move(begin);
+    dropped_end_ = std::move(end);
+  }
+
   // A turn: begin() or resume(), the stream read to its end, then finish() with what it says, or drop() when it failed;
   // nothing else of this class meanwhile. A reply, even a cut one, becomes part of the chat; after an error the chat is
   // as before.
@@ -72,6 +79,7 @@ class Conversation {
 
  private:
   Conversation(std::shared_ptr<Engine> engine, ContextId context) : engine_(std::move(engine)), context_(context) {}
+  [[nodiscard]] std::string without_dropped(const std::string& message) const;
   [[nodiscard]] Result<std::vector<int32_t>> encode_messages(std::span<const std::string> messages) const;
   Result<std::vector<int32_t>> encode_behind(std::span<const PromptPart> parts) const;
   Result<Turn> begin_chat(std::span<const PromptPart> parts, TurnOptions options);
@@ -92,6 +100,7 @@ class Conversation {
   std::shared_ptr<Engine> engine_;  // none when moved from
   ContextId context_{};
   std::string system_;
+  std::string dropped_begin_, dropped_end_;
   std::vector<std::string> messages_;
   bool is_raw_ = false;
   std::string reply_;     // the last message is the assistant's and says this

@@ -209,6 +209,24 @@ TEST(Conversation, RawTextFollowsWhatIsThere) {
   EXPECT_EQ(chat.context_state().ids, wanted);
 }
 
+TEST(Conversation, ReasoningStaysOutOfTheContext) {
+  const auto reply_after = [](const std::string& said, const std::string& begin, const std::string& end) {
+    Conversation chat = *Conversation::create(demo_engine());
+    chat.set_dropped_marks(begin, end);
+    const std::vector<PromptPart> parts = {message("user", "Hello."), message("assistant", said),
+                                           message("user", "So?")};
+    return read(chat, chat.begin(parts, options_of(6)))->token_ids;
+  };
+  const auto fresh = [](const std::string& said) {
+    return fresh_reply({{"user", "Hello."}, {"assistant", said}, {"user", "So?"}}, options_of(6)).token_ids;
+  };
+  EXPECT_EQ(reply_after("<t>Hm. Well.</t>\n\nYes.", "<t>", "</t>"), fresh("Yes."));
+  EXPECT_EQ(reply_after("<t>Hm.</t>Yes. <t>No.</t>Or?", "<t>", "</t>"), fresh("Yes. Or?"));
+  EXPECT_EQ(reply_after("Hm. Well.</t> Yes.", "<t>", "</t>"), fresh("Yes."));
+  EXPECT_EQ(reply_after("No. <t>Hm. Well.", "<t>", "</t>"), fresh("No. "));
+  EXPECT_EQ(reply_after("<t>Hm.</t>Yes.", "", ""), fresh("<t>Hm.</t>Yes."));
+}
+
 TEST(Conversation, ForksGoTheirOwnWays) {
   Conversation chat = *Conversation::create(demo_engine());
   const Reply first = *send(chat, "Hello.", options_of(6));

@@ -76,6 +76,10 @@ class HOTARU_API LLM {
   // other is a stop string. An empty vector: the model's own again.
   Expected<void> set_stop_tokens(const std::vector<std::string>& stop_tokens);
   [[nodiscard]] Expected<std::vector<std::string>> get_stop_tokens() const;
+  // What a reasoning model writes between these marks ("<think>", "</think>") stays out of the context after the reply:
+  // the prompts to come are made without it. It is still read and counted. Empty marks (default): it is kept, as far as
+  // the prompt template does.
+  Expected<void> set_reasoning_marks(const std::string& begin, const std::string& end);
   // Follows a reply that was cut, so that the next prompt finds it closed; may be empty. Default: the end of turn.
   Expected<void> set_generation_recovery_sequence(const std::string& sequence);
   [[nodiscard]] Expected<std::string> get_generation_recovery_sequence() const;
