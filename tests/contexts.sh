@@ -54,16 +54,17 @@ check "a file that is none" refused "$work/text" "$hotaru" run "$hef" hi --load-
 check "half a file" refused "$work/half" "$hotaru" run "$hef" hi --load-context "$work/half"
 check "no file" refused "$work/nothing" "$hotaru" run "$hef" hi --load-context "$work/nothing"
 check "a HEF" refused "$hef" "$hotaru" run "$hef" hi --load-context "$hef"
-run "Hello" -n -0 --save-context "$work/prompt" >"$work/log" 2>&1 || true
+run "Hello" -n 0 --save-context "$work/prompt" >"$work/log"
 check "nothing was cut" refused "no cut reply" "$hotaru" run "$hef" --load-context "$work/prompt" --resume
 code=0
 "$hotaru" run "$hef" --resume >"$work/stdout" 2>&1 </dev/null || code=$?
 check "--resume needs --load-context" test $code == 2
 
-# Full: 2,048 tokens.
-long_text=$(for i in $(seq 250); do printf 'The road went on over hill number %d. ' "$i"; done)
-shifted() {
-  run "${long_text:0:7600}" --raw --seed 1 -n "$1" --when-full "$2" --json --prefill-chunk 128 2>"$work/warning"
-}
-status() { python3 -c 'import json, sys; print(json.load(sys.stdin)["status"])'; }
+# Full: 2,048 tokens, of which the prompt takes 2,040. The end of turn is forbidden.
+full=(--prompt-ids "$(seq -s, 100 2139)" --seed 1 -n 30 --logit-bias 4095=-inf --json)
+status() { python3 -c 'import json, sys; reply = json.load(sys.stdin); print(reply["status"], reply["generated_tokens"])'; }
+check "full: stop" test "$(run "${full[@]}" --when-full stop | status)" = "context_full 9"
+check "full: shift" test "$("$hotaru" run "$hef" "${full[@]}" --when-full shift 2>"$work/stderr" | status)" = "max_tokens 30"
+check "full: shift says so" grep -q "its oldest tokens were forgotten, 1 time" "$work/stderr"
+check "full: error" refused "context is full" "$hotaru" run "$hef" "${full[@]}" --when-full error --quiet
 exit $((failures > 0))

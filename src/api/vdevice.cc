@@ -8,6 +8,7 @@
 #include "api/expected_of.h"
 #include "api/vdevice_impl.h"
 #include "base/thread_pool.h"
+#include "device/machine_memory.h"
 
 namespace hotaru {
 namespace {

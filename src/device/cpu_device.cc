@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/size_text.h"
+#include "device/machine_memory.h"
 #include "format/model_hash.h"
 #include "kernels/rope_table.h"
 

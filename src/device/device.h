@@ -16,8 +16,6 @@
 
 namespace hotaru {
 
-uint64_t machine_memory_bytes();
-
 struct DeviceOptions {
   Isa isa = best_isa();
   int threads = 0;            // 0: default_thread_count()
