@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/interrupt.h"
 #include "cli/line_editor.h"
+#include "cli/read_reply.h"
 #include "cli/text_output.h"
 
 namespace hotaru::cli {
@@ -16,6 +17,8 @@ constexpr std::string_view kQuotes = "\"\"\"";
 constexpr std::string_view kHelp =
     "  /bye                        leave (Ctrl-D does too)\n"
     "  /clear                      forget the conversation\n"
+    "  /resume                     go on with the reply that was stopped\n"
+    "  /save FILE, /load FILE      keep the conversation, go on from there another time\n"
     "  /lora NAME                  go on with an adapter; /lora alone: without\n"
     "  /set parameter NAME VALUE   e.g. /set parameter temperature 0.5\n"
     "  /set system TEXT            instructions for the replies to come\n"
@@ -60,17 +63,27 @@ bool read_message(LineEditor& editor, LineEditor::Input& input) {
 
 }  // namespace
 
-Result<Chat> Chat::create(const LanguageModel& model, const RunSettings& settings) {
-  TRY_ASSIGN(const int adapter, chosen_adapter(settings, model));
-  TRY_ASSIGN(Conversation conversation, Conversation::create(model, adapter));
+Result<Chat> Chat::create(std::shared_ptr<Engine> engine, const RunSettings& settings) {
+  TRY_ASSIGN(const int adapter, chosen_adapter(settings, engine->model()));
+  TRY_ASSIGN(Conversation conversation, Conversation::create(engine, adapter));
   conversation.set_system(settings.system);
-  return Chat(model, settings, std::move(conversation));
+  return Chat(std::move(engine), settings, std::move(conversation));
+}
+
+Result<void> Chat::load(const std::string& path) {
+  TRY_ASSIGN(conversation_, Conversation::load(engine_, path));
+  const ContextState state = conversation_.context_state();
+  settings_.system = conversation_.system();
+  settings_.adapter = adapter_name(model(), state.adapter);
+  say(fmt::format("{}: {} tokens, {} messages{}\n", path, state.ids.size(), conversation_.messages().size(),
+                  state.has_cut_reply ? "; the last reply was stopped, /resume goes on with it" : ""));
+  return {};
 }
 
 Result<void> Chat::play() {
   TRY_ASSIGN(LineEditor editor, LineEditor::open(history_path()));
-  say(fmt::format("{}: {} tokens of context. /help lists the commands, /bye leaves.\n", model_->name(),
-                  model_->device().info().context_tokens));
+  say(fmt::format("{}: {} tokens of context. /help lists the commands, /bye leaves.\n", model().name(),
+                  model().device().info().context_tokens));
   while (true) {
     LineEditor::Input input;
     if (!read_message(editor, input)) {
@@ -98,16 +111,39 @@ Chat::Next Chat::take(const std::string& message) {
 
 void Chat::reply_to(const std::string& message) {
   const InterruptScope interrupt;
-  Result<GenerationOptions> options = generation_options(settings_, *model_);
-  if (!options) return complain(options.error());
-  const auto on_text = [this](std::string_view piece) { return output_.write(piece); };
-  const Result<Reply> reply = conversation_.send(message, *options, settings_.stop, on_text);
+  const auto begin = [&]() -> Result<Conversation::Turn> {
+    TRY_ASSIGN(const TurnOptions options, turn_options(settings_, model()));
+    TRY_ASSIGN(std::string json, message_json("user", message));
+    return conversation_.begin({{.text = std::move(json)}}, options);
+  };
+  show_reply(read(begin()));
+}
+
+void Chat::resume() {
+  const InterruptScope interrupt;
+  const auto begin = [&]() -> Result<Conversation::Turn> {
+    TRY_ASSIGN(const TurnOptions options, turn_options(settings_, model()));
+    return conversation_.resume(options);
+  };
+  show_reply(read(begin()));
+}
+
+Result<Reply> Chat::read(Result<Conversation::Turn> turn) {
+  if (!turn) return std::move(turn).error();
+  if (turn->dropped_messages > 0) {
+    say(fmt::format("(the context is full: the oldest {} messages are forgotten)\n", turn->dropped_messages));
+  }
+  Result<Reply> reply = read_reply(conversation_, *turn, &output_);
   output_.write("\n\n");
+  return reply;
+}
+
+void Chat::show_reply(const Result<Reply>& reply) {
   const bool is_full = reply ? reply->status == ReplyStatus::kContextFull : reply.error().kind == ErrorKind::kNoMemory;
   if (!reply) complain(reply.error());
   if (is_full) {
     say(fmt::format("(the context of {} tokens is full: /clear begins a new conversation)\n",
-                    model_->device().info().context_tokens));
+                    model().device().info().context_tokens));
   }
   if (!reply) return;
   if (settings_.verbose) say(verbose_text(*reply, std::exchange(unreported_load_seconds_, 0.0)));
@@ -119,16 +155,22 @@ Chat::Next Chat::command(const std::string& line) {
   if (name == "/help" || name == "/?") {
     say(kHelp);
   } else if (name == "/clear") {
-    conversation_.clear();
-    say("The conversation begins anew.\n");
+    clear();
   } else if (name == "/set") {
     set(arguments);
   } else if (name == "/show") {
     show();
   } else if (name == "/lora") {
     choose_adapter(arguments);
-  } else if (name == "/save" || name == "/load") {
-    complain(not_supported("{} is not supported yet", name));
+  } else if (name == "/resume") {
+    resume();
+    return output_.is_open() ? Next::kGoOn : Next::kLeave;
+  } else if ((name == "/save" || name == "/load") && arguments.empty()) {
+    complain(invalid("want {} FILE", name));
+  } else if (name == "/save") {
+    if (const Result<void> saved = save(arguments); !saved) complain(saved.error());
+  } else if (name == "/load") {
+    if (const Result<void> loaded = load(arguments); !loaded) complain(loaded.error());
   } else {
     complain(invalid("no command '{}'; /help lists them", name));
   }
@@ -138,10 +180,21 @@ Chat::Next Chat::command(const std::string& line) {
 void Chat::choose_adapter(const std::string& name) {
   RunSettings wanted = settings_;
   wanted.adapter = name;
-  const Result<int> adapter = chosen_adapter(wanted, *model_);
+  const Result<int> adapter = chosen_adapter(wanted, model());
   if (!adapter) return complain(adapter.error());
+  if (const Result<void> done = conversation_.set_adapter(*adapter); !done) return complain(done.error());
   settings_.adapter = name;
-  conversation_.set_adapter(*adapter);
+}
+
+Result<void> Chat::save(const std::string& path) const {
+  TRY(conversation_.save(path));
+  say(fmt::format("{}: {} tokens; /load {} goes on from here\n", path, conversation_.context_state().ids.size(), path));
+  return {};
+}
+
+void Chat::clear() {
+  if (const Result<void> cleared = conversation_.clear(); !cleared) return complain(cleared.error());
+  say("The conversation begins anew.\n");
 }
 
 void Chat::set(const std::string& arguments) {
@@ -159,14 +212,15 @@ void Chat::set(const std::string& arguments) {
 }
 
 void Chat::show() const {
-  const DeviceInfo& info = model_->device().info();
-  say(fmt::format("  {:<19} {}\n", "model", model_->name()));
-  say(fmt::format("  {:<19} {} of {} tokens\n", "context", conversation_.context().ids().size(), info.context_tokens));
+  const DeviceInfo& info = model().device().info();
+  say(fmt::format("  {:<19} {}\n", "model", model().name()));
+  say(fmt::format("  {:<19} {} of {} tokens\n", "context", conversation_.context_state().ids.size(),
+                  info.context_tokens));
   say(fmt::format("  {:<19} {}, {} thread{}\n", "device", isa_name(info.isa), info.threads,
                   info.threads == 1 ? "" : "s"));
   if (!settings_.adapter.empty()) say(fmt::format("  {:<19} {}\n", "adapter", settings_.adapter));
   if (!conversation_.system().empty()) say(fmt::format("  {:<19} {}\n", "system", conversation_.system()));
-  say(parameters_text(settings_, *model_));
+  say(parameters_text(settings_, model()));
 }
 
 }  // namespace hotaru::cli

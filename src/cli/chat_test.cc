@@ -1,7 +1,11 @@
 #include "cli/chat.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
 
 #include "genai/fake_device.h"
 #include "text/text_bundle.h"
@@ -44,8 +48,8 @@ class ChatTest : public testing::Test {
     return settings;
   }
 
-  LanguageModel model_ = demo_model();
-  Chat chat_ = *Chat::create(model_, few_tokens());
+  std::shared_ptr<Engine> engine_ = *Engine::create(demo_model(), {});
+  Chat chat_ = *Chat::create(engine_, few_tokens());
   Chat::Next next_ = Chat::Next::kGoOn;
 };
 
@@ -80,9 +84,39 @@ TEST_F(ChatTest, WrongCommandsSayWhatIsWantedAndChangeNothing) {
   EXPECT_THAT(take("/set parameter top_p 2").err, HasSubstr("top_p: got 2, want a number from 0 to 1"));
   EXPECT_THAT(take("/set parameter wit 2").err, AllOf(HasSubstr("no parameter 'wit'"), HasSubstr("min_p")));
   EXPECT_THAT(take("/set temperature 2").err, HasSubstr("want /set parameter NAME VALUE"));
-  EXPECT_THAT(take("/save x").err, HasSubstr("not supported yet"));
+  EXPECT_THAT(take("/save").err, HasSubstr("want /save FILE"));
+  EXPECT_THAT(take("/load /nothing/here").err, HasSubstr("/nothing/here"));
+  EXPECT_THAT(take("/resume").err, HasSubstr("no cut reply"));
+  EXPECT_THAT(take("/lora nobody").err, HasSubstr("no adapter 'nobody'"));
   EXPECT_THAT(take("/jump").err, HasSubstr("/help"));
   EXPECT_THAT(take("/show").err, AllOf(HasSubstr("temperature         1\n"), HasSubstr("top_p               1\n")));
+}
+
+TEST_F(ChatTest, ASavedChatGoesOnWhereItWas) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / fmt::format("hotaru_saved_chat_{}", ::getpid())).string();
+  take("/set system Be kind to all.");
+  take("Hello.");
+  EXPECT_THAT(take("/save " + path).err, HasSubstr(path));
+  const std::string next = take("And then?").out;
+  take("/set system Be rude.");
+  take("/clear");
+  EXPECT_THAT(take("/load " + path).err, AllOf(HasSubstr("2 messages"), HasSubstr("/resume")));
+  EXPECT_THAT(take("/show").err, HasSubstr("Be kind to all."));
+  EXPECT_EQ(take("And then?").out, next);
+  std::filesystem::remove(path);
+}
+
+TEST_F(ChatTest, AStoppedReplyGoesOn) {
+  take("/set parameter max_tokens 16");
+  const std::string whole = take("Hello.").out;
+  take("/clear");
+  take("/set parameter max_tokens 6");
+  const std::string first = take("Hello.").out;
+  take("/set parameter max_tokens 10");
+  const std::string second = take("/resume").out;
+  const auto without_end = [](const std::string& text) { return text.substr(0, text.size() - 2); };  // two newlines
+  EXPECT_EQ(without_end(first) + second, whole);
 }
 
 TEST_F(ChatTest, AFullContextSaysHowToGoOn) {

@@ -9,6 +9,7 @@
 #include "cli/chat.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/read_reply.h"
 #include "cli/run_options.h"
 #include "cli/text_output.h"
 
@@ -32,26 +33,22 @@ Result<std::string> read_stdin() {
   return text;
 }
 
-Result<std::vector<int32_t>> encode_prompt(const LanguageModel& model, const RunOptions& options) {
-  if (!options.prompt_ids.empty()) {
-    TRY(model.check_ids(options.prompt_ids));
-    return options.prompt_ids;
-  }
+Result<PromptPart> prompt_of(const RunOptions& options) {
+  if (!options.prompt_ids.empty()) return PromptPart{.kind = PromptPart::Kind::kIds, .ids = options.prompt_ids};
   std::string prompt = options.prompt.value_or("");
   if (!options.prompt) {
     TRY_ASSIGN(prompt, read_stdin());
   }
-  if (options.raw) return model.encode_text(prompt);
-  std::vector<Message> messages;
-  if (!options.settings.system.empty()) messages.push_back({"system", options.settings.system});
-  messages.push_back({"user", prompt});
-  return model.encode_chat(messages);
+  if (options.raw) return PromptPart{.kind = PromptPart::Kind::kText, .text = prompt};
+  TRY_ASSIGN(std::string json, message_json("user", prompt));
+  return PromptPart{.text = std::move(json)};
 }
 
 struct Answer {
   std::vector<int32_t> prompt_ids;
   GenerationOptions generation;
   std::string adapter;  // "": none
+  int dropped_messages = 0;
   Reply reply;
 };
 
@@ -79,60 +76,87 @@ std::string json_text(const Answer& answer, const LanguageModel& model) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Result<void> answer_once(const LanguageModel& model, const RunOptions& options) {
-  const InterruptScope interrupt;
+Result<Conversation> open_conversation(const std::shared_ptr<Engine>& engine, const RunOptions& options) {
   const RunSettings& settings = options.settings;
-  TRY_ASSIGN(const std::vector<int32_t> prompt_ids, encode_prompt(model, options));
-  TRY_ASSIGN(const GenerationOptions generation, generation_options(settings, model));
-  // A raw prompt's text goes on; a template's reply begins.
-  TRY_ASSIGN(std::optional<ReplyText> text, model.reply_text(settings.stop, options.raw));
-  TRY_ASSIGN(const int adapter, chosen_adapter(settings, model));
-  TRY_ASSIGN(Context context, Context::create(model.device(), adapter));
-  context.append(model.after_prefix(prompt_ids));
+  TRY_ASSIGN(const int adapter, chosen_adapter(settings, engine->model()));
+  if (options.load_context.empty()) {
+    TRY_ASSIGN(Conversation conversation, Conversation::create(engine, adapter));
+    conversation.set_system(settings.system);
+    return conversation;
+  }
+  TRY_ASSIGN(Conversation conversation, Conversation::load(engine, options.load_context));
+  if (!settings.system.empty()) conversation.set_system(settings.system);
+  if (!settings.adapter.empty()) TRY(conversation.set_adapter(adapter));
+  return conversation;
+}
+
+Result<Conversation::Turn> begin_turn(Conversation& conversation, const RunOptions& options, TurnOptions turn) {
+  if (options.resumes) return conversation.resume(turn);
+  TRY_ASSIGN(PromptPart prompt, prompt_of(options));
+  turn.continues_text = options.raw;  // a raw prompt's text goes on; a template's reply begins
+  return conversation.begin({std::move(prompt)}, turn);
+}
+
+void report(const Answer& answer, const RunOptions& options, const LanguageModel& model) {
+  const Reply& reply = answer.reply;
+  const int capacity = model.device().info().context_tokens;
+  if (!model.has_tokenizer()) log_warning("no tokenizer in this HEF: the reply's ids are shown with --json");
+  if (reply.status == ReplyStatus::kContextFull) {
+    log_warning(fmt::format("the reply ends because the context of {} tokens is full", capacity));
+  }
+  if (reply.shifts > 0) {
+    log_warning(fmt::format("the context of {} tokens was full: its oldest tokens were forgotten, {} time{}", capacity,
+                            reply.shifts, reply.shifts == 1 ? "" : "s"));
+  }
+  if (answer.dropped_messages > 0) {
+    log_warning(fmt::format("the context of {} tokens is full: the oldest {} messages were forgotten", capacity,
+                            answer.dropped_messages));
+  }
+  if (!options.global.json && options.settings.hash_logits) {
+    std::fprintf(stderr, "logits_sha256 %s\n", reply.logits_sha256.c_str());
+  }
+  if (options.settings.verbose) std::fputs(verbose_text(reply, model.load_seconds()).c_str(), stderr);
+}
+
+Result<void> answer_once(const std::shared_ptr<Engine>& engine, const RunOptions& options) {
+  const InterruptScope interrupt;
+  const LanguageModel& model = engine->model();
+  TRY_ASSIGN(const TurnOptions turn_choice, turn_options(options.settings, model));
+  TRY_ASSIGN(Conversation conversation, open_conversation(engine, options));
+  TRY_ASSIGN(Conversation::Turn turn, begin_turn(conversation, options, turn_choice));
   TextOutput output;
-  const bool streams = !options.global.json;
-  const auto on_text = [&](std::string_view piece) { return !streams || output.write(piece); };
-  Result<Reply> reply = generate(context, generation, text ? &*text : nullptr, on_text);
+  Result<Reply> reply = read_reply(conversation, turn, options.global.json ? nullptr : &output);
   if (output.has_text()) output.write("\n");
   if (!reply) return std::move(reply).error();
-  const Answer answer{prompt_ids, generation, settings.adapter, *std::move(reply)};
-  if (!streams) output.write(json_text(answer, model));
-  if (!model.has_tokenizer()) log_warning("no tokenizer in this HEF: the reply's ids are shown with --json");
-  if (answer.reply.status == ReplyStatus::kContextFull) {
-    log_warning(fmt::format("the reply ends because the context of {} tokens is full", context.capacity_tokens()));
-  }
-  if (streams && settings.hash_logits) std::fprintf(stderr, "logits_sha256 %s\n", answer.reply.logits_sha256.c_str());
-  if (settings.verbose) std::fputs(verbose_text(answer.reply, model.load_seconds()).c_str(), stderr);
+  const std::string adapter = adapter_name(model, conversation.context_state().adapter);
+  const Answer answer{std::move(turn.prompt_ids), turn_choice.generation, adapter, turn.dropped_messages,
+                      *std::move(reply)};
+  if (options.global.json) output.write(json_text(answer, model));
+  report(answer, options, model);
+  if (!options.save_context.empty()) TRY(conversation.save(options.save_context));
   TRY(output.status());
   if (InterruptScope::interrupted()) return make_error(ErrorKind::kAborted, "interrupted");
   return {};
 }
 
-Result<void> check_supported(const RunOptions& options) {
-  const auto check = [](const char* flag, const std::string& value) -> Result<void> {
-    if (value.empty()) return {};
-    return not_supported("{} is not supported yet", flag);
-  };
-  TRY(check("--load-context", options.load_context));
-  TRY(check("--save-context", options.save_context));
-  if (options.settings.when_full == WhenFull::kShift) return not_supported("--when-full shift is not supported yet");
-  return {};
-}
-
 Result<void> run(const RunOptions& options) {
-  TRY(check_supported(options));
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
   DeviceOptions device;
   TRY_ASSIGN(device.isa, parse_isa(options.global.isa));
   device.threads = options.global.threads;
   device.memory_bytes = options.memory_bytes;
-  TRY_ASSIGN(const LanguageModel model, LanguageModel::open(options.hef_path, device));
-  const bool has_prompt = options.prompt || !options.prompt_ids.empty();
-  if (has_prompt || isatty(STDIN_FILENO) == 0) return answer_once(model, options);
+  TRY_ASSIGN(LanguageModel model, LanguageModel::open(options.hef_path, device));
+  EngineOptions engine_options;
+  engine_options.prefill_chunk = options.settings.prefill_chunk;
+  TRY_ASSIGN(std::shared_ptr<Engine> engine, Engine::create(std::move(model), engine_options));
+  const bool has_prompt = options.prompt || !options.prompt_ids.empty() || options.resumes;
+  if (has_prompt || isatty(STDIN_FILENO) == 0) return answer_once(engine, options);
   if (options.global.json) return invalid("--json needs a prompt, as an argument or on stdin");
   if (options.raw) return invalid("--raw needs a prompt: a chat goes through the chat template");
-  TRY_ASSIGN(Chat chat, Chat::create(model, options.settings));
-  return chat.play();
+  TRY_ASSIGN(Chat chat, Chat::create(engine, options.settings));
+  if (!options.load_context.empty()) TRY(chat.load(options.load_context));
+  TRY(chat.play());
+  return options.save_context.empty() ? Result<void>() : chat.save(options.save_context);
 }
 
 }  // namespace

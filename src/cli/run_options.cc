@@ -121,7 +121,7 @@ void add_limits(CLI::App& command, RunOptions& options) {
   command
       .add_option_function<std::string>(
           "--when-full", [&settings](const std::string& text) { settings.when_full = parse_when_full(text); },
-          "When the context is full: error, stop (the default), shift (not supported yet)")
+          "When the context is full: error, stop (the default), or shift, which forgets its oldest tokens")
       ->type_name("POLICY");
   command.add_option("--prefill-chunk", settings.prefill_chunk, "Prompt tokens a step; changes the speed only")
       ->check(number<int>("a whole number of 1 or more", [](int x) { return x >= 1; }));
@@ -142,8 +142,11 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   add_sampling(command, options.settings.sampling);
   add_limits(command, options);
   command.add_option("--lora", options.settings.adapter, "Adapter of the HEF, see hotaru lora list")->type_name("NAME");
-  command.add_option("--load-context", options.load_context, "Go on from a saved context (not supported yet)");
-  command.add_option("--save-context", options.save_context, "Save the context (not supported yet)");
+  CLI::Option* load = command.add_option("--load-context", options.load_context, "Go on from a saved conversation");
+  load->type_name("FILE");
+  command.add_option("--save-context", options.save_context, "Save the conversation at the end")->type_name("FILE");
+  command.add_flag("--resume", options.resumes, "Go on with the cut reply of the loaded conversation; no prompt")
+      ->needs(load);
   command.add_flag("--verbose", options.settings.verbose, "Timings on stderr after the reply");
   command.add_flag("--hash-logits", options.settings.hash_logits,
                    "SHA-256 over the logits of every step: the same on every machine");

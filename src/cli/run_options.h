@@ -19,7 +19,8 @@ struct RunOptions {
   bool raw = false;
   uint64_t memory_bytes = 0;
   RunSettings settings;
-  std::string load_context, save_context;  // not supported yet
+  std::string load_context, save_context;  // files; "": none
+  bool resumes = false;
 };
 
 // Wrong values end with exit code 2 and name the flag.

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <variant>
 
-#include "cli/interrupt.h"
 #include "cli/parse_number.h"
 
 namespace hotaru::cli {
@@ -60,8 +59,14 @@ Result<int> chosen_adapter(const RunSettings& settings, const LanguageModel& mod
   return find_adapter(model.device().info(), settings.adapter);
 }
 
-Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model) {
-  GenerationOptions options;
+std::string adapter_name(const LanguageModel& model, int adapter) {
+  return adapter == kNoAdapter ? "" : model.device().info().adapters.at(static_cast<size_t>(adapter));
+}
+
+Result<TurnOptions> turn_options(const RunSettings& settings, const LanguageModel& model) {
+  TurnOptions turn;
+  turn.stop = settings.stop;
+  GenerationOptions& options = turn.generation;
   options.sampling = resolve_sampling(settings.sampling, model.defaults());
   TRY(check_sampling_params(options.sampling, model.device().info().vocabulary));
   options.max_tokens = settings.max_tokens;
@@ -70,8 +75,7 @@ Result<GenerationOptions> generation_options(const RunSettings& settings, const 
   options.when_full = settings.when_full;
   options.prefill_chunk = settings.prefill_chunk;
   options.hash_logits = settings.hash_logits;
-  options.abort = &InterruptScope::flag();
-  return options;
+  return turn;
 }
 
 Result<void> set_parameter(RunSettings& settings, std::string_view name, const std::string& value) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "genai/language_model.h"
+#include "genai/conversation.h"
 
 namespace hotaru::cli {
 
@@ -24,9 +24,10 @@ struct RunSettings {
 
 // The number of the adapter that the settings name.
 Result<int> chosen_adapter(const RunSettings& settings, const LanguageModel& model);
+std::string adapter_name(const LanguageModel& model, int adapter);  // "": none
 
-// The options of one reply, checked. Ctrl-C (cli/interrupt.h) aborts it.
-Result<GenerationOptions> generation_options(const RunSettings& settings, const LanguageModel& model);
+// The options of one reply, checked.
+Result<TurnOptions> turn_options(const RunSettings& settings, const LanguageModel& model);
 
 // /set parameter NAME VALUE. Errors name the parameter, or list all of them.
 Result<void> set_parameter(RunSettings& settings, std::string_view name, const std::string& value);

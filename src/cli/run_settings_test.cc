@@ -118,6 +118,8 @@ TEST(RunOptions, WrongValuesNameTheFlag) {
 TEST(RunOptions, ContradictionsAreRefused) {
   EXPECT_NE(refusal({"m.hef", "Hello", "--prompt-ids", "1"}), "");
   EXPECT_NE(refusal({"m.hef", "Hello", "--raw", "--system", "Be brief."}), "");
+  EXPECT_NE(refusal({"m.hef", "--resume"}), "");  // of what?
+  EXPECT_EQ(refusal({"m.hef", "--resume", "--load-context", "file"}), "");
   EXPECT_NE(refusal({}), "");
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/size_text.h"
+#include "device/machine_memory.h"
 #include "format/model_hash.h"
 #include "kernels/rope_table.h"
 
@@ -22,11 +23,11 @@ uint64_t arena_bytes(const fb::Hef& meta) {
   return bytes;
 }
 
+}  // namespace
+
 uint64_t machine_memory_bytes() {
   return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Device>> Device::open(const std::string& hef_path, const DeviceOptions& options) {
   TRY_ASSIGN(std::unique_ptr<CpuDevice> device, CpuDevice::open(hef_path, options));

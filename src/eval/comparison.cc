@@ -18,8 +18,8 @@ struct Sums {
 
 // KL(p || q) = sum_i p_i (ln p_i - ln q_i)
 double divergence(std::span<const float> p, std::span<const float> q) {
-  const double p_normaliser = log_sum_exp(p);
-  const double q_normaliser = log_sum_exp(q);
+  const double p_normaliser = log_normaliser(p);
+  const double q_normaliser = log_normaliser(q);
   double sum = 0;
   for (size_t i = 0; i < p.size(); i++) {
     const double log_p = static_cast<double>(p[i]) - p_normaliser;

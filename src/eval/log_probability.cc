@@ -5,7 +5,7 @@
 
 namespace hotaru {
 
-double log_sum_exp(std::span<const float> logits) {
+double log_normaliser(std::span<const float> logits) {
   const double maximum = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - maximum);
@@ -13,7 +13,7 @@ double log_sum_exp(std::span<const float> logits) {
 }
 
 double log_probability(std::span<const float> logits, int32_t id) {
-  return static_cast<double>(logits[static_cast<size_t>(id)]) - log_sum_exp(logits);
+  return static_cast<double>(logits[static_cast<size_t>(id)]) - log_normaliser(logits);
 }
 
 int32_t most_likely(std::span<const float> logits) {

@@ -7,7 +7,7 @@
 namespace hotaru {
 
 // ln sum_i exp(logits[i])
-double log_sum_exp(std::span<const float> logits);
+double log_normaliser(std::span<const float> logits);
 // ln p(id)
 double log_probability(std::span<const float> logits, int32_t id);
 // The smallest id among the largest logits.

@@ -104,12 +104,21 @@ Result<std::vector<int32_t>> LanguageModel::encode_text(std::string_view text) c
   return ids;
 }
 
+Result<std::vector<int32_t>> LanguageModel::encode_more_text(std::string_view text) const {
+  return encode(text, false);
+}
+
 Result<std::vector<int32_t>> LanguageModel::encode_chat(std::span<const Message> messages) const {
+  TRY_ASSIGN(const std::string json, messages_json(messages));
+  return encode_chat(json);
+}
+
+Result<std::vector<int32_t>> LanguageModel::encode_chat(const std::string& messages_json) const {
   if (!has_chat_template()) {
     return make_error(ErrorKind::kNotFound, "'{}' has no chat template: only a raw prompt can be given", name());
   }
   ChatRequest request;
-  TRY_ASSIGN(request.messages_json, messages_json(messages));
+  request.messages_json = messages_json;
   Result<std::string> text = parts_.chat_template->render(request);
   if (!text) return at("chat template", std::move(text).error());
   return encode(*text, false);

@@ -41,12 +41,20 @@ class LanguageModel {
   [[nodiscard]] const GenerationDefaults& defaults() const { return parts_.defaults; }
   [[nodiscard]] double load_seconds() const { return parts_.load_seconds; }
   [[nodiscard]] bool has_tokenizer() const { return parts_.tokenizer.has_value(); }
+  [[nodiscard]] const Tokenizer* tokenizer() const { return parts_.tokenizer ? &*parts_.tokenizer : nullptr; }
   [[nodiscard]] bool has_chat_template() const { return parts_.chat_template.has_value(); }
+  [[nodiscard]] const ChatTemplate* chat_template() const {
+    return parts_.chat_template ? &*parts_.chat_template : nullptr;
+  }
 
   // The text as it stands, with what the tokenizer puts in front (BOS of Llama). No text at all is the BOS token alone.
   [[nodiscard]] Result<std::vector<int32_t>> encode_text(std::string_view text) const;
+  // The same behind other text: nothing is put in front.
+  [[nodiscard]] Result<std::vector<int32_t>> encode_more_text(std::string_view text) const;
   // The messages through the chat template, ready for the assistant's reply.
   [[nodiscard]] Result<std::vector<int32_t>> encode_chat(std::span<const Message> messages) const;
+  // The same of a JSON list: [{"role": "user", "content": "..."}, ...].
+  [[nodiscard]] Result<std::vector<int32_t>> encode_chat(const std::string& messages_json) const;
   // What of a prompt the device takes: not the prefix tokens that it begins with, since every context stands behind
   // them already. A prompt of nothing else stays.
   [[nodiscard]] std::span<const int32_t> after_prefix(std::span<const int32_t> prompt_ids) const;

@@ -12,6 +12,7 @@ Result<ChatTemplate> ChatTemplate::create(const TextBundle& bundle) {
   if (bundle.chat_template.empty()) return make_error(ErrorKind::kNotFound, "the model has no chat template");
   const std::string special = Json(bundle.special_tokens).dump(-1, ' ', false, Json::error_handler_t::replace);
   ChatTemplate result;
+  result.source_ = bundle.chat_template;
   TRY_ASSIGN(result.handle_, foreign::handle_of(hotaru_text_template_free, hotaru_text_template_create,
                                                 foreign::view(bundle.chat_template),
                                                 foreign::view(bundle.tool_use_template), foreign::view(special)));

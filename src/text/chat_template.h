@@ -32,8 +32,11 @@ class ChatTemplate {
   // (raise_exception: "roles must alternate") is kInvalid.
   [[nodiscard]] Result<std::string> render(const ChatRequest& request) const;
 
+  [[nodiscard]] const std::string& source() const { return source_; }  // Jinja
+
  private:
   std::shared_ptr<HotaruTextTemplate> handle_;
+  std::string source_;
 };
 
 }  // namespace hotaru

@@ -1,0 +1,63 @@
+// For tests: an LLM on a fake device, with the demo model's tokenizer and chat template.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/llm_state.h"
+#include "genai/fake_device.h"
+#include "text/text_bundle.h"
+
+#ifndef HOTARU_SOURCE_DIR  // Defined for test programs; not for the check that headers compile alone.
+#define HOTARU_SOURCE_DIR "."
+#endif
+
+namespace hotaru::genai {
+
+inline constexpr int32_t kEndOfTurn = 4095;  // of the demo model's tokenizer
+
+// An LLM whose model says `script` after every prompt of messages, then the end of turn; without a script it says
+// pseudo-random things.
+struct FakeLlm {
+  explicit FakeLlm(const std::string& script = "", int context_tokens = 2048)
+      : device(VDevice::create_shared().value()), model(load(script, context_tokens)), llm(*create_llm(model, "")) {}
+
+  std::shared_ptr<LoadedModel> load(const std::string& script, int context_tokens) {
+    LanguageModel::Parts parts;
+    parts.name = "demo";
+    auto fake = std::make_unique<FakeDevice>(4096, context_tokens);
+    const auto bundle = TextBundle::load(std::string(HOTARU_SOURCE_DIR) + "/models/demo");
+    parts.tokenizer = *Tokenizer::create(bundle->tokenizer_json);
+    parts.chat_template = *ChatTemplate::create(*bundle);
+    parts.defaults.eos_ids = {kEndOfTurn};
+    if (!script.empty()) fake->set_favourite(says(*parts.tokenizer, script));
+    fake->set_on_step([this] {
+      if (on_step) on_step();
+    });
+    parts.device = std::move(fake);
+    return *LoadedModel::create(device, *LanguageModel::from_parts(std::move(parts)));
+  }
+
+  // The prompt ends where the template opens the assistant's turn.
+  static FakeDevice::Favourite says(const Tokenizer& tokenizer, const std::string& script) {
+    const std::vector<int32_t> opening = *tokenizer.encode("assistant\n");
+    return [ids = *tokenizer.encode(script), opening](const std::vector<int32_t>& so_far) {
+      const auto found = std::find_end(so_far.begin(), so_far.end(), opening.begin(), opening.end());
+      if (found == so_far.end()) return kEndOfTurn;
+      const auto said = static_cast<size_t>(so_far.end() - found) - opening.size();
+      return said < ids.size() ? ids[said] : kEndOfTurn;
+    };
+  }
+
+  std::function<void()> on_step;  // on the engine's thread; set it before a reply begins
+  std::shared_ptr<VDevice> device;
+  std::shared_ptr<LoadedModel> model;
+  LLM llm;
+};
+
+inline const std::vector<std::string> kHello = {R"({"role":"user","content":"Hello"})"};
+
+}  // namespace hotaru::genai
