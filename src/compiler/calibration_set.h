@@ -35,4 +35,7 @@ struct CalibrationSet {
 Result<CalibrationSet> load_calibration(const CalibrationOptions& options, const CalibrationLimits& limits,
                                         const TextBundle* text);
 
+// Segments that begin with the graph's prefix tokens, without them: constants stand for those.
+SegmentBatch without_prefix(const SegmentBatch& batch, const std::vector<int32_t>& prefix);
+
 }  // namespace hotaru
