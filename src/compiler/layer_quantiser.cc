@@ -238,6 +238,7 @@ Result<void> LayerQuantiser::quantise_linear(const Node& linear, const MomentSum
   GptqProblem problem;
   problem.matrix = {{streams_->exact.weights.data(linear.weight), rows * inputs}, rows, inputs};
   problem.moments = {fit.quantised(), fit.cross(), fit.residual()};
+  problem.tokens = fit.tokens();
   if (held_out.tokens() > 0) problem.held_out = {held_out.quantised(), held_out.cross(), held_out.residual()};
   GptqOptions options;
   options.group = context_->group;
