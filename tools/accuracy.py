@@ -46,6 +46,14 @@ def digest(*paths):
     return total.hexdigest()[:16]
 
 
+def summary_of(report):
+    """Notes, and the errors of all matrices together on held-out tokens: rounded, plain GPTQ, as kept (re-targeted, refined)."""
+    matrices = [m for layer in report["layers"] for m in layer["matrices"] if "error" in m]
+    errors = {name: sum(m[name] for m in matrices) for name in ("error_rtn", "error_gptq", "error")}
+    errors["worse"] = [m["name"] for m in matrices if not m["error"] <= m["error_rtn"]]
+    return {"notes": report["notes"], "errors": errors}
+
+
 class Bench:
     """Measures variants of checkpoints; remembers what it measured."""
 
@@ -55,6 +63,13 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.program = digest(HOTARU)
         self.checkpoints = {}
+
+    def remedies(self):
+        """Those of REMEDIES that this program has; it names them when it meets one that it does not know."""
+        done = subprocess.run([HOTARU, "optimize", self.options.checkpoint, "-o", self.folder / "none.har", "--skip", "?"], cwd=ROOT,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        known = done.stderr.rpartition("there are: ")[2].strip().split(", ")
+        return [name for name in REMEDIES if name in known]
 
     def play(self, *command):
         done = subprocess.run(["nice", *map(str, command)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -85,7 +100,7 @@ class Bench:
         self.play(HOTARU, "optimize", checkpoint, "-o", har, "--report", report, "--quiet", *optimize)
         self.play(HOTARU, "compile", har, "-o", hef, "--context", o.segment, "--quiet")
         measured = json.loads(self.play(HOTARU, "eval", "compare", checkpoint, hef, *compare, "--json", "--quiet"))
-        measured["notes"] = json.loads(report.read_text())["notes"]
+        measured |= summary_of(json.loads(report.read_text()))
         measured["seconds"] = round(time.monotonic() - start, 1)
         kept.write_text(json.dumps(measured) + "\n")
         return measured
@@ -178,6 +193,11 @@ def measure_clean(bench, checkpoint, verdicts):
         verdicts.add(kl[0] < kl[1] < kl[2], f"{checkpoint.name} {Path(text).name}: KL of full < gptq < rtn "
                                             f"({kl[0]:.5f}, {kl[1]:.5f}, {kl[2]:.5f})")
         table[Path(text).name] = rows
+    errors = rows["full"]["errors"]
+    sums = [errors[name] for name in ("error", "error_gptq", "error_rtn")]
+    verdicts.add(sums[0] <= sums[1] <= sums[2] and not errors["worse"],
+                 f"{checkpoint.name}: errors on held-out tokens: re-targeted {sums[0]:.4f} <= GPTQ {sums[1]:.4f} <= RTN {sums[2]:.4f}, "
+                 f"in sum over matrices, and no matrix worse than RTN")
     return table
 
 
@@ -222,11 +242,16 @@ def main():
     if not HOTARU.exists():
         sys.exit(f"{HOTARU} is not there: ./dev build release hotaru")
     bench, verdicts = Bench(options), Verdicts()
+    missing = sorted(set(REMEDIES) - set(bench.remedies()))
+    REMEDIES[:] = bench.remedies()
     found = {"checkpoint": options.checkpoint.name, "segment": options.segment, "segments": options.segments,
              "samples": options.samples, "clean": measure_clean(bench, options.checkpoint, verdicts), "injected": {}}
     clean = found["clean"][options.text[0].name]
     specs = options.kind or list(KINDS)
     for spec in specs:
+        if KINDS[spec.split("=")[0]][0] in missing:
+            verdicts.add(False, f"{spec}: this program has no {KINDS[spec.split('=')[0]][0]}")
+            continue
         found["injected"][spec] = measure_kind(bench, options.checkpoint, spec, clean, verdicts)
     if len(specs) == len(KINDS):
         found["all"] = measure_all(bench, options.checkpoint, specs, verdicts)

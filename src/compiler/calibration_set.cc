@@ -174,4 +174,18 @@ Result<CalibrationSet> load_calibration(const CalibrationOptions& options, const
   return random_set(options, limits);
 }
 
+SegmentBatch without_prefix(const SegmentBatch& batch, const std::vector<int32_t>& prefix) {
+  SegmentBatch rest;
+  const auto skipped = static_cast<int64_t>(prefix.size());
+  auto begin = batch.ids.begin();
+  for (const int64_t length : batch.lengths) {
+    const auto end = begin + length;
+    if (length >= skipped && std::equal(prefix.begin(), prefix.end(), begin)) begin += skipped;
+    if (begin < end) rest.lengths.push_back(end - begin);
+    rest.ids.insert(rest.ids.end(), begin, end);
+    begin = end;
+  }
+  return rest;
+}
+
 }  // namespace hotaru

@@ -38,5 +38,7 @@ Result<CalibrationSet> load_calibration(const CalibrationOptions& options, const
 // At most about `most_tokens` in whole segments that lie evenly over the set, since plain text and chats lie apart in
 // it.
 SegmentBatch thinned(const SegmentBatch& batch, size_t most_tokens);
+// Segments that begin with the graph's prefix tokens, without them: constants stand for those.
+SegmentBatch without_prefix(const SegmentBatch& batch, const std::vector<int32_t>& prefix);
 
 }  // namespace hotaru

@@ -10,6 +10,7 @@
 namespace hotaru {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 TextBundle demo_text() {
@@ -74,6 +75,13 @@ TEST(CalibrationSet, ATokenizerOfAnotherModelIsRefused) {
   const auto set = load_calibration({}, {2048, 4000}, &text);
   ASSERT_FALSE(set.ok());
   EXPECT_THAT(set.error().message, HasSubstr("ids up to 4095, the model's vocabulary is 4000"));
+}
+
+TEST(CalibrationSet, SegmentsGoOnBehindAPrefix) {
+  const SegmentBatch rest = without_prefix({{7, 1, 7, 2, 7, 8, 7, 7}, {3, 2, 1, 2}}, {7});
+  EXPECT_THAT(rest.ids, ElementsAre(1, 7, 2, 7, 8, 7));
+  EXPECT_THAT(rest.lengths, ElementsAre(2, 2, 1, 1));
+  EXPECT_THAT(without_prefix({{7, 1, 7}, {2, 1}}, {7, 1}).lengths, ElementsAre(1));
 }
 
 TEST(CalibrationSet, RandomIdsDependOnTheSeedOnly) {

@@ -22,6 +22,9 @@ constexpr size_t kTileRows = 192;    // of one thread at a time: fewer, and read
 constexpr size_t kSampledTiles = 4;  // at least, of those that choose beta for a matrix
 constexpr std::array<float, 5> kBetas = {0, 0.25F, 0.5F, 0.75F, 1};
 constexpr float kMostBlindBeta = 0.5F;  // without held-out tokens
+// With fewer tokens than this for each input the moments are those of the sample: more damping may be better.
+constexpr size_t kFewTokens = 8;
+constexpr std::array<double, 2> kMoreDamping = {10, 100};
 
 // A rounding of the matrix, and the error of its sampled rows.
 struct Candidate {
@@ -255,6 +258,12 @@ void check_sizes(const GptqProblem& problem, const InputMoments& moments) {
   CHECK_EQ(moments.output_error.empty(), problem.moments.output_error.empty());
 }
 
+Result<GptqResult> quantise_damped(const GptqProblem& problem, const GptqOptions& options, double damping,
+                                   ThreadPool& pool) {
+  TRY_ASSIGN(const GptqFactor factor, factorise_moments(problem.moments.quantised, options.group, damping, pool));
+  return Gptq(problem, options, factor, pool).run();
+}
+
 }  // namespace
 
 Result<GptqResult> quantise_matrix_gptq(const GptqProblem& problem, const GptqOptions& options, ThreadPool& pool) {
@@ -265,9 +274,14 @@ Result<GptqResult> quantise_matrix_gptq(const GptqProblem& problem, const GptqOp
   check_sizes(problem, problem.moments);
   if (!problem.held_out.quantised.empty()) check_sizes(problem, problem.held_out);
   use_one_blas_thread();
-  TRY_ASSIGN(const GptqFactor factor,
-             factorise_moments(problem.moments.quantised, options.group, options.damping, pool));
-  return Gptq(problem, options, factor, pool).run();
+  TRY_ASSIGN(GptqResult best, quantise_damped(problem, options, options.damping, pool));
+  const bool is_few = problem.tokens > 0 && problem.tokens < kFewTokens * problem.matrix.inputs;
+  if (!is_few || problem.held_out.quantised.empty()) return best;
+  for (const double more : kMoreDamping) {
+    TRY_ASSIGN(GptqResult result, quantise_damped(problem, options, more * options.damping, pool));
+    if (result.report.error < best.report.error) best = std::move(result);
+  }
+  return best;
 }
 
 }  // namespace hotaru

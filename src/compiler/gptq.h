@@ -27,11 +27,13 @@ struct GptqProblem {
   // Of tokens not in `moments` and with the same parts, for choosing beta and what to keep; empty: `moments` chooses,
   // and beta is at most 0.5.
   InputMoments held_out;
+  size_t tokens = 0;  // that `moments` are means over; 0: many
 };
 
 struct GptqOptions {
   int group = 32;
-  double damping = 0.01;  // of the mean diagonal; raised tenfold until H can be factorised
+  double damping = 0.01;  // of the mean diagonal; raised tenfold until H can be factorised, and where tokens are
+                          // few and others held out, as far as these want it
   bool retarget =
       true;           // W* = W + beta S H^-1 (QEP; Qronos), S = W D where that is given, beta from {0, .25, .5, .75, 1}
   bool refit = true;  // row scales after rounding

@@ -190,6 +190,24 @@ TEST(Gptq, DampingGrowsUntilTheMomentsCanBeFactorised) {
   EXPECT_FALSE(quantise_matrix_gptq(problem, {}, pool).ok());
 }
 
+// A sample's moments promise what other tokens do not keep: with little damping GPTQ believes them.
+TEST(Gptq, FewTokensAreDampedAsHeldOutOnesWant) {
+  constexpr size_t kInputs = 128;
+  const Moments held_out = moments_of(kInputs, 400, 2, exact);
+  const std::vector<float> weights = normal_weights(40, kInputs);
+  for (const size_t tokens : {20U, 60U}) {
+    const Moments moments = moments_of(kInputs, tokens, 1, exact);
+    GptqProblem problem{{weights, 40, kInputs}, {moments.quantised, {}, {}}, {held_out.quantised, {}, {}}};
+    const GptqReport many = run(problem, {}).report;
+    EXPECT_EQ(many.damping, 0.01);
+    problem.tokens = tokens;
+    const GptqReport few = run(problem, {}).report;
+    EXPECT_GE(few.damping, 0.1);
+    EXPECT_LT(few.error, 0.95 * many.error) << tokens;
+    EXPECT_LE(few.error, few.rtn_error);
+  }
+}
+
 // x = u + what u's neighbours tell: the weights that undo it are known, and the result must come close to them.
 TEST(Gptq, RetargetingMakesUpForTheInputsError) {
   constexpr size_t kInputs = 128;

@@ -192,7 +192,8 @@ Result<AddedAdapter> add_adapter(const AdapterPaths& paths, const AddAdapterOpti
     TRY_ASSIGN(additions, moved_additions(adapter, model, twin.graph));
   }
   TRY_ASSIGN(const CalibrationSet calibration, load_text_of(har, model, options.calibration));
-  TRY_ASSIGN(const auto quantised, quantise_additions(twin, std::move(additions), calibration.batch, pool));
+  TRY_ASSIGN(const auto quantised, quantise_additions(twin, std::move(additions),
+                                                      without_prefix(calibration.batch, twin.graph.prefix), pool));
 
   auto table = std::make_unique<fb::AdapterT>();
   table->name = report.name;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ struct PassContext {
   Graph* graph = nullptr;
   const ParameterSource* parameters = nullptr;  // of *graph, with the rewrites so far
   const CalibrationSet* calibration = nullptr;
+  std::unique_ptr<CalibrationSet> behind_prefix;  // made by choose-prefix, `calibration` points to it then
   ThreadPool* pool = nullptr;
   TensorSection* tensors = nullptr;  // of the HAR
   int group = 32;

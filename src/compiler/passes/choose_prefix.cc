@@ -120,7 +120,11 @@ Result<void> choose_prefix(PassContext& context) {
       fmt::format("the first token's residual stream is {:.0f} times the others': token {} becomes a constant prefix",
                   strength, token));
   log_info(context.report->notes.back());
-  return add_prefix(context, {token});
+  TRY(add_prefix(context, {token}));
+  context.behind_prefix = std::make_unique<CalibrationSet>(*context.calibration);
+  context.behind_prefix->batch = without_prefix(batch, {token});
+  context.calibration = context.behind_prefix.get();
+  return {};
 }
 
 }  // namespace hotaru

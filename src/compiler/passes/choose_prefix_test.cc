@@ -6,8 +6,10 @@
 namespace hotaru {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 // Every segment begins with token 7, whose embedding is `factor` times what the others are.
 class ChoosePrefix : public testing::Test {
@@ -35,6 +37,7 @@ class ChoosePrefix : public testing::Test {
 };
 
 TEST_F(ChoosePrefix, AMassiveFirstTokenBecomesThePrefix) {
+  const std::vector<int64_t> lengths = toy_.calibration.batch.lengths;
   prepare(1000);
   EXPECT_THAT(toy_.graph.prefix, ElementsAre(7));
   ASSERT_EQ(toy_.report.notes.size(), 1U);
@@ -45,6 +48,11 @@ TEST_F(ChoosePrefix, AMassiveFirstTokenBecomesThePrefix) {
     EXPECT_EQ(constants(node.prefix_value).size(), 32U) << node.name;
     EXPECT_NE(constants(node.prefix_key), constants(node.prefix_value));
   }
+  // Ranges are measured without it.
+  const SegmentBatch& rest = toy_.context.calibration->batch;
+  EXPECT_THAT(rest.ids, Not(Contains(7)));
+  ASSERT_EQ(rest.lengths.size(), lengths.size());
+  for (size_t i = 0; i < lengths.size(); i++) EXPECT_EQ(rest.lengths[i], lengths[i] - 1);
 }
 
 TEST_F(ChoosePrefix, AnOrdinaryOneDoesNot) {
