@@ -64,6 +64,8 @@ function(hotaru_add_floor folder depends)
     add_executable(${folder}_test ${tests})
     target_link_libraries(${folder}_test PRIVATE hotaru_${folder} GTest::gtest GTest::gmock GTest::gtest_main)
     target_include_directories(${folder}_test SYSTEM PRIVATE ${HOTARU_SIMDE_INCLUDE})
+    # GoogleMock's templates cost the optimizer more than they gain by it: -O1 builds the tests in two thirds of the time.
+    target_compile_options(${folder}_test PRIVATE $<$<CONFIG:Release>:-O1>)
     target_compile_definitions(${folder}_test PRIVATE HOTARU_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME ${folder} COMMAND ${folder}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endif()
