@@ -16,7 +16,7 @@ report() {  # report STATUS NAME
 }
 
 for run in 1 2; do
-  "$hotaru" optimize models/demo -o "$work/$run.har" --recipe rtn --threads $run --quiet >"$work/log"
+  "$hotaru" optimize models/demo -o "$work/$run.har" --recipe rtn --samples 4 --threads $run --quiet >"$work/log"
   "$hotaru" compile "$work/$run.har" -o "$work/$run.hef" --threads $run --quiet >"$work/log"
 done
 status=0; cmp "$work/1.har" "$work/2.har" || status=1

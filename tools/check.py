@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """./dev check [STEP...]: every check and every test, each step with its time; closes with 'N passed, N failed'."""
+import concurrent.futures
 import re
 import subprocess
 import sys
 import time
 
-from source_tree import ROOT
+from source_tree import ROOT, cores
 
 
 def cargo_test():
@@ -13,6 +14,7 @@ def cargo_test():
             "--target-dir", "build/rust"]
 
 
+# The commands of one step run side by side, as many as there are cores.
 STEPS = {
     "format": [["tools/check_format.py"]],
     "floors": [["tools/check_floors.py"]],
@@ -50,11 +52,12 @@ def count(output, is_good):
 
 
 def play(command):
+    """The output of one command of a step, printed as a whole, and its (passed, failed)."""
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace")
     shown = SUM.sub("", done.stdout if done.returncode else PROGRESS.sub("", done.stdout)).strip()
     if shown:
-        print(shown)
+        print(shown, flush=True)
     return count(done.stdout, done.returncode == 0)
 
 
@@ -69,7 +72,8 @@ def main():
     passed = failed = 0
     for step in chosen or STEPS:
         start = time.monotonic()
-        counts = [play(command) for command in STEPS[step]]
+        with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+            counts = list(pool.map(play, STEPS[step]))
         good, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
         print(f"== {step}: {'FAILED' if bad else 'good'}, {time.monotonic() - start:.1f} s", flush=True)
         passed, failed = passed + good, failed + bad

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Runs every fuzz target of a build folder: run_fuzz.py BUILD SECONDS [TARGET...]. New inputs stay in BUILD/corpus,
-a crashing input in BUILD/crashes; tests/data/corpus/TARGET, where it is there, seeds the target."""
+"""Runs every fuzz target of a build folder, one a core at a time: run_fuzz.py BUILD SECONDS [TARGET...]. New inputs stay in
+BUILD/corpus, a crashing input in BUILD/crashes; tests/data/corpus/TARGET, where it is there, seeds the target."""
+import concurrent.futures
 import subprocess
 import sys
 
-from source_tree import ROOT
+from source_tree import ROOT, cores
 
 
 def play(program, seconds, build):
     corpus, crashes = build / "corpus" / program.name, build / "crashes"
     corpus.mkdir(parents=True, exist_ok=True)
-    crashes.mkdir(exist_ok=True)
+    crashes.mkdir(parents=True, exist_ok=True)
     seeds = ROOT / "tests/data/corpus" / program.name
     command = [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
                f"-artifact_prefix={crashes}/{program.name}-", corpus, *([seeds] if seeds.is_dir() else [])]
@@ -27,7 +28,8 @@ def main():
     build, seconds, wanted = ROOT / sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     programs = sorted((build / "fuzz").glob("*_fuzz"))
     programs = [p for p in programs if not wanted or p.name in wanted]
-    passed = sum([play(p, seconds, build) for p in programs])
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        passed = sum(pool.map(lambda p: play(p, seconds, build), programs))
     print(f"{passed} passed, {len(programs) - passed} failed")
     sys.exit(passed != len(programs) or not programs)
 

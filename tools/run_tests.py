@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the test programs of a build folder one after another and prints 'N passed, N failed' over their cases."""
+"""Runs the test programs of a build folder, one a core at a time, and prints 'N passed, N failed' over their cases."""
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from source_tree import ROOT
+from source_tree import ROOT, cores
 
 # The kernel maps programs where GCC 12's thread sanitizer cannot; without address randomisation it can.
 SANITIZER_OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
@@ -39,9 +40,10 @@ def play(program, folder, is_tsan):
 
 def main():
     build = ROOT / sys.argv[1]
-    programs = sorted(p for p in build.glob("*_test") if os.access(p, os.X_OK))
-    with tempfile.TemporaryDirectory() as folder:
-        counts = [play(p, folder, build.name == "tsan") for p in programs]
+    programs = [p for p in build.glob("*_test") if os.access(p, os.X_OK)]
+    programs.sort(key=lambda p: -p.stat().st_size)  # the largest run longest
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        counts = list(pool.map(lambda p: play(p, folder, build.name == "tsan"), programs))
     passed, failed = sum(c[0] for c in counts), sum(c[1] for c in counts)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0 or passed == 0)

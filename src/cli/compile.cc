@@ -44,7 +44,7 @@ void add_compile(CLI::App& app) {
   auto command = std::make_shared<CompileCommand>();
   CLI::App* sub = app.add_subcommand("compile", "Compile a HAR into a HEF");
   sub->footer("Example: hotaru compile demo.har -o demo.hef --context 2048");
-  sub->add_option("har", command->input, "The HAR")->required();
+  sub->add_option("HAR", command->input, "The HAR")->required();
   sub->add_option("-o,--output", command->output, "The HEF (default: NAME.hef in this folder)");
   sub->add_option("--context", command->options.context_tokens,
                   "Tokens that the KV cache is planned for (default: 2048, or the model's positions if fewer)")

@@ -75,7 +75,7 @@ void add_inspect(CLI::App& app) {
   auto command = std::make_shared<InspectCommand>();
   CLI::App* sub = app.add_subcommand("inspect", "What is in a checkpoint, HAR, HEF or context file");
   sub->footer("Example: hotaru inspect demo.hef --program tbt");
-  sub->add_option("file", command->path, "Checkpoint directory, HAR, HEF or context file")->required();
+  sub->add_option("FILE", command->path, "Checkpoint directory, HAR, HEF or context file")->required();
   sub->add_flag("--memory", command->memory, "The memory plan as a table");
   sub->add_option("--program", command->program, "A program as text: prefill, tbt or head");
   sub->add_flag("--tensors", command->tensors, "All tensors: type, shape, bytes");

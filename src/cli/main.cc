@@ -2,6 +2,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "cli/command.h"
@@ -13,6 +15,28 @@ namespace {
 void stop_at_once(int signal) {
   hotaru::remove_unfinished_outputs();
   std::_Exit(128 + signal);
+}
+
+// "hotaru run: HEF is required", or for a command that is not there, which CLI11 only misses: those that are.
+std::string usage_text(const CLI::App* app, const CLI::Error& error) {
+  std::string command = app->get_name();
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    command += " " + app->get_name();
+  }
+  std::string message = error.what();
+  std::string names;
+  for (const CLI::App* below : app->get_subcommands([](const CLI::App*) { return true; })) {
+    names += (names.empty() ? "" : ", ") + below->get_name();
+  }
+  if (!names.empty()) {
+    const std::vector<std::string> unknown = app->remaining();
+    message = unknown.empty()                    ? "no command given"
+              : unknown.front().starts_with('-') ? "no option '" + unknown.front() + "'"
+                                                 : "no command '" + unknown.front() + "'";
+    message += "; there are: " + names;
+  }
+  return command + ": " + message + "\nSee " + command + " --help.\n";
 }
 
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
@@ -32,7 +56,7 @@ int main(int argc, char** argv) {
   CLI::App app("Hotaru: from a Hugging Face checkpoint to tokens on a small machine", "hotaru");
   app.require_subcommand(1);
   app.set_version_flag("--version", [] { return cli::version_text(); });
-  app.failure_message(CLI::FailureMessage::simple);
+  app.failure_message(usage_text);
   cli::add_optimize(app);
   cli::add_compile(app);
   cli::add_lora(app);

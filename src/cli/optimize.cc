@@ -85,7 +85,7 @@ void add_optimize(CLI::App& app) {
   OptimiseOptions& options = command->options;
   options.recipe = "full";
   CalibrationOptions& calibration = options.calibration;
-  sub->add_option("checkpoint", command->checkpoint, "Hugging Face checkpoint directory")->required();
+  sub->add_option("CHECKPOINT", command->checkpoint, "Hugging Face checkpoint directory")->required();
   sub->add_option("-o,--output", command->output, "The HAR (default: NAME.har in this folder)");
   sub->add_option("--calibration", calibration.files,
                   "Text to measure ranges on: .txt, or .jsonl with \"text\" or \"messages\" (repeatable; default: a "

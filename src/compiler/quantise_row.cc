@@ -146,7 +146,8 @@ void quantise_row_int4(const Int4Search& search, Int4Row& out) {
     if (widest / static_cast<float>(kMaxMultiplier) < 1e-30F) return write_zeros(out);
     for (const float factor : kScaleFactors) {
       Choice choice = choose_multipliers(row, sign * factor * widest / static_cast<float>(kMaxMultiplier));
-      if (choice.error < best.error) best = std::move(choice);
+      // The first is kept whatever its error: errors of weights beyond 1e19 overflow.
+      if (best.multipliers.empty() || choice.error < best.error) best = std::move(choice);
     }
   }
   for (int i = 0; i < kRefits; i++) {

@@ -118,6 +118,16 @@ TEST(QuantiseRow, ImportanceMovesTheErrorToChannelsThatMatterLess) {
   EXPECT_LT(weighted_error(importance), 0.8 * weighted_error({}));
 }
 
+TEST(QuantiseRow, WeightsWhoseSquaresOverflowGiveCodesToo) {
+  std::vector<float> weights = normal_weights(64, 3);
+  weights[5] = 1e38F;
+  weights[6] = 0.71e38F;  // on no code when weights[5] is on one
+  Storage storage(64);
+  Int4Row row = storage.row();
+  quantise_row_int4({weights, {}, 32}, row);
+  EXPECT_TRUE(std::isfinite(row.scale));
+}
+
 TEST(QuantiseRow, Int8PutsTheLargestOn127) {
   std::vector<float> weights = normal_weights(64, 5);
   weights[9] = -0.5F;

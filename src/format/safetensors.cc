@@ -41,17 +41,20 @@ bool is_plain_file_name(std::string_view name) {
          name != "." && name != "..";
 }
 
-// Position of the first value that is not finite.
-std::optional<size_t> find_not_finite(std::span<const float> values) {
+// No model's weight comes near; one with a flipped high bit of its exponent goes beyond, and its squares overflow.
+constexpr float kLargest = 1e10F;
+
+// Position of the first value that is not a number up to kLargest.
+std::optional<size_t> find_unusable(std::span<const float> values) {
   constexpr size_t kBlock = 4096;
-  constexpr uint32_t kInfinity = 0x7F800000U;
+  constexpr uint32_t kLargestBits = std::bit_cast<uint32_t>(kLargest);
   for (size_t begin = 0; begin < values.size(); begin += kBlock) {
     const auto block = values.subspan(begin, std::min(kBlock, values.size() - begin));
     uint32_t largest = 0;  // the compiler makes this loop wide; an early exit would stop it
     for (const float value : block) largest = std::max(largest, std::bit_cast<uint32_t>(value) & 0x7FFFFFFFU);
-    if (largest < kInfinity) continue;
+    if (largest <= kLargestBits) continue;
     for (size_t i = 0; i < block.size(); i++) {
-      if ((std::bit_cast<uint32_t>(block[i]) & 0x7FFFFFFFU) >= kInfinity) return begin + i;
+      if ((std::bit_cast<uint32_t>(block[i]) & 0x7FFFFFFFU) > kLargestBits) return begin + i;
     }
   }
   return std::nullopt;
@@ -158,9 +161,9 @@ Result<std::vector<float>> Safetensors::read_f32(std::string_view name, std::spa
   const auto source = view.bytes.subspan(first * dtype_bytes(view.dtype), count * dtype_bytes(view.dtype));
   convert_to_f32(view.dtype, source.data(), count, values.data());
   drop_mapped_pages(source);  // a checkpoint may be larger than the machine's memory
-  if (const std::optional<size_t> bad = find_not_finite(values)) {
-    return invalid("{}: tensor '{}': value {} at {}, want finite numbers", place_, name, values[*bad],
-                   shape_text(coordinates(first + *bad, shape)));
+  if (const std::optional<size_t> bad = find_unusable(values)) {
+    return invalid("{}: tensor '{}': value {} at {}, want numbers up to {:g}", place_, name, values[*bad],
+                   shape_text(coordinates(first + *bad, shape)), kLargest);
   }
   return values;
 }

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cstring>
+#include <limits>
 
 #include "format/file_test_base.h"
 #include "format/safetensors_header.h"
@@ -124,12 +126,22 @@ TEST_F(SafetensorsTest, WriterAndReaderAgree) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(file->find("logits")->bytes.data()) % 8, 0U);
 }
 
+TEST_F(SafetensorsTest, AWeightWithAFlippedExponentBitIsRefused) {
+  std::array<float, 6> values = {1, 2, -1e10F, 4, 0.37F, 6};
+  write("f", {{"w", {3, 2}}}, values);
+  EXPECT_TRUE(Safetensors::open(path("f"))->read_f32("w", std::array<int64_t, 2>{3, 2}).ok());
+  values[4] = -std::bit_cast<float>(std::bit_cast<uint32_t>(values[4]) ^ 0x40000000U);
+  write("f", {{"w", {3, 2}}}, values);
+  EXPECT_THAT(Safetensors::open(path("f"))->read_f32("w", std::array<int64_t, 2>{3, 2}).error().message,
+              HasSubstr("e+38 at [2, 0], want numbers up to 1e+10"));
+}
+
 TEST_F(SafetensorsTest, ReadErrorsNameTensorAndPlace) {
   const std::array<float, 6> values = {1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN(), 6};
   write("f", {{"w", {3, 2}}}, values);
   const auto file = Safetensors::open(path("f"));
   EXPECT_THAT(file->read_f32("w", std::array<int64_t, 2>{3, 2}).error().message,
-              HasSubstr("tensor 'w': value nan at [2, 0], want finite"));
+              HasSubstr("tensor 'w': value nan at [2, 0], want numbers up to 1e+10"));
   EXPECT_TRUE(file->read_f32("w", std::array<int64_t, 2>{3, 2}, RowRange{0, 2}).ok());
   EXPECT_THAT(file->read_f32("w", std::array<int64_t, 2>{2, 3}).error().message, HasSubstr("got [3, 2], want [2, 3]"));
   EXPECT_EQ(file->read_f32("v", std::array<int64_t, 1>{1}).error().kind, ErrorKind::kNotFound);
