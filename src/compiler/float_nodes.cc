@@ -106,7 +106,8 @@ void NodePlayer::release() {
     buffers_[i] = {};
   }
   free_buffers_.clear();
-  biased_key_ = {};
+  bias_query_ = {};
+  bias_key_ = {};
 }
 
 void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {
