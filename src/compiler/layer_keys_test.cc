@@ -22,7 +22,8 @@ class LayerKeys : public testing::Test {
   }
   static void run_layer(ToyOptimisation& toy, const std::string& record = "") {
     const auto streams = toy.embed();
-    LayerQuantiser quantiser(&toy.context, streams.get());
+    Progress progress("quantise", 0, "thousand weights");
+    LayerQuantiser quantiser(&toy.context, streams.get(), &progress);
     LayerRecorder recorder(&toy.context, 0);
     const auto done = quantiser.run(0);
     ASSERT_TRUE(done.ok()) << done.error().message;
