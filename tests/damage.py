@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """damage.py har|hef|safetensors GOOD COUNT HOTARU: COUNT damaged copies of the file GOOD (a checkpoint's folder for safetensors),
 each given to a process of its own: truncated at a random place (even numbers) or with one bit flipped (odd numbers). Each must end
-with exit code 1, one line on stderr that begins "hotaru: ", and no output file. Prints those that do not.
+with exit code 1, one line on stderr that begins "hotaru: " (besides warnings), and no output file. Prints those that do not.
 
 A flipped bit inside the weights of a safetensors file makes another weight; the format has no checksum. So there only header bits are
 flipped, __metadata__ excepted, which nobody reads; and COUNT // 50 flips of weight bits must give a whole HAR or be refused."""
@@ -91,7 +91,8 @@ def flipped(place, f, at, bit):
 
 
 def is_refused(done, left):
-    return done.returncode == 1 and done.stderr.startswith("hotaru: ") and done.stderr.count("\n") == 1 and not left
+    sentences = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
+    return done.returncode == 1 and len(sentences) == 1 and sentences[0].startswith("hotaru: ") and not left
 
 
 def another_weight(place, number):

@@ -253,8 +253,9 @@ TEST_F(Lora, RepliesUnderManyAdaptersAreWhatEachIsAlone) {
   ASSERT_TRUE(add("two.har", "few", "two.har").ok());
   compile("two.har", "two.hef");
   const auto alone = open_device(path("two.hef"), Isa::kRef, 1);
-  RandomSchedule schedule(open_device(path("two.hef"), best_isa(), 2), *alone, {.unread_pieces = 4},
-                          {.seed = 3, .longest_prompt = 40, .longest_reply = 8, .folder = folder_.string()});
+  RandomSchedule schedule(
+      open_device(path("two.hef"), best_isa(), 2), *alone, {.unread_pieces = 4},
+      {.seed = 3, .longest_prompt = 40, .longest_reply = 8, .pages_are_scarce = true, .folder = folder_.string()});
   schedule.play(500);
   EXPECT_GT(schedule.count("switch"), 3);
   EXPECT_GT(schedule.count("token"), 50);
