@@ -4,15 +4,16 @@
 #
 # Run as a script (cmake -P, with AR, OUTPUT and ARCHIVES) this same file joins archives.
 if(CMAKE_SCRIPT_MODE_FILE)
-  # In a folder of links with plain names: ar's script language has no quoting.
+  # In a folder of links with plain names: ar's script language has no quoting, and two archives may have one name.
   set(folder ${OUTPUT}.parts)
   file(REMOVE_RECURSE ${folder})
   file(MAKE_DIRECTORY ${folder})
   set(script "create joined.a\n")
+  set(count 0)
   foreach(archive ${ARCHIVES})
-    get_filename_component(name ${archive} NAME)
-    file(CREATE_LINK ${archive} ${folder}/${name} SYMBOLIC)
-    string(APPEND script "addlib ${name}\n")
+    math(EXPR count "${count} + 1")
+    file(CREATE_LINK ${archive} ${folder}/part${count}.a SYMBOLIC)
+    string(APPEND script "addlib part${count}.a\n")
   endforeach()
   file(WRITE ${folder}/script "${script}save\nend\n")
   execute_process(COMMAND ${AR} -M INPUT_FILE ${folder}/script WORKING_DIRECTORY ${folder} COMMAND_ERROR_IS_FATAL ANY)

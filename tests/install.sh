@@ -46,12 +46,12 @@ try_examples() {  # try_examples NAME DIRECTORY
   local name=$1 directory=$2 code=0
   answer() { "$hotaru" run "$hef" "$1" --temperature 0 --quiet "${@:2}"; }
   check "$name: hello" "$directory/hello" "$hef"
-  check "$name: hello says how many tokens it wrote" grep -qE '^[1-9][0-9]* tokens, [1-9][0-9]* bytes' "$work/log"
+  check "$name: hello says how many tokens it wrote" test "$(grep -cE '^[1-9][0-9]* tokens, [1-9][0-9]* bytes' "$work/log")" == 1
   "$directory/hello" "$work/nothing.hef" 2>"$work/log" || code=$?
   check "$name: hello says what is missing: $(cat "$work/log")" test $code == 1 -a "$(grep -c "nothing.hef: No such file" "$work/log")" == 1
-  printf 'Hello "you".\nAnd then?\n' | "$directory/chat" "$hef" 5 >"$work/chat" 2>"$work/log"
+  printf 'Hello "you".\nAnd then?\n' | "$directory/chat" "$hef" 5 >"$work/chat" 2>"$work/chat.log"
   check "$name: chat answers twice" test "$(grep -c '^> .' "$work/chat")" == 2
-  check "$name: chat counts its context" test "$(grep -c 'of 2048 tokens' "$work/log")" == 2
+  check "$name: chat counts its context" test "$(grep -c 'of 2048 tokens' "$work/chat.log")" == 2
   check "$name: adapters" "$directory/adapters" "$work/adapters.hef"
   check "$name: base and two adapters, then two switches" test "$(grep -c '^\[' "$work/log")" == 5
   check "$name: contexts" "$directory/contexts" "$hef" "$work/chat.context"
