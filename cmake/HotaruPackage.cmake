@@ -1,5 +1,5 @@
 # The library that other programs link: libhotaru.so, which shows the public classes only, and libhotaru.a, one archive
-# of every floor below src/api and the Rust crate (docs/decisions/0014). Both with headers, program, CMake package and
+# of every floor below src/api and the Rust crate (docs/decisions/0015). Both with headers, program, CMake package and
 # pkg-config file are what `cmake --install` installs.
 #
 # Run as a script (cmake -P, with AR, OUTPUT and ARCHIVES) this same file joins archives.
