@@ -114,6 +114,7 @@ Result<std::vector<std::unique_ptr<ReplyStream>>> ThreadedEngine::submit_samples
                                                                                  int samples) {
   std::vector<std::unique_ptr<ReplyStream>> streams;
   TRY_ASSIGN(const auto channels, Turn(*this)->submit(request, samples));
+  streams.reserve(channels.size());
   for (const std::shared_ptr<ReplyChannel>& channel : channels) {
     streams.push_back(std::make_unique<ChannelStream>(channel));
   }

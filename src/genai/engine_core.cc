@@ -160,7 +160,8 @@ Result<void> EngineCore::check(const GenerationRequest& request, int samples) {
   }
   const bool goes_on = named != nullptr && !request.replaces && !named->context.ids().empty();
   if (request.ids.empty() && !goes_on) return invalid("the prompt has no tokens, want at least one");
-  const size_t free_places = options_.running_requests - std::min<size_t>(active_replies(), options_.running_requests);
+  const auto running_places = static_cast<size_t>(options_.running_requests);
+  const size_t free_places = running_places - std::min(active_replies(), running_places);
   const size_t places = static_cast<size_t>(options_.queued_requests) + free_places;
   if (queued_replies() + static_cast<size_t>(samples) > places) {
     return make_error(ErrorKind::kBusy, "the queue is full: {} requests are waiting, {} more came", queued_replies(),
