@@ -24,7 +24,7 @@ Result<const Tokenizer*> tokenizer_of(const LlmState& state) {
 
 LLM llm_of(std::shared_ptr<LlmState> state) { return LLM(std::make_unique<LLM::Impl>(std::move(state))); }
 
-Result<LLM> load(std::shared_ptr<VDevice> device, const LLMParams& params) {
+Result<LLM> load(const std::shared_ptr<VDevice>& device, const LLMParams& params) {
   if (device == nullptr) return invalid("device: got none, want one made by VDevice::create_shared");
   TRY_ASSIGN(std::shared_ptr<LoadedModel> model, device->impl().load(device, params.hef()));
   return create_llm(std::move(model), params.lora());
@@ -66,8 +66,8 @@ Result<LLM> create_llm(std::shared_ptr<LoadedModel> model, const std::string& lo
   return llm_of(std::move(state));
 }
 
-Expected<LLM> LLM::create(std::shared_ptr<VDevice> device, const LLMParams& params) {
-  return expected_of(load(std::move(device), params));
+Expected<LLM> LLM::create(const std::shared_ptr<VDevice>& device, const LLMParams& params) {
+  return expected_of(load(device, params));
 }
 
 LLM::LLM(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

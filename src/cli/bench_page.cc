@@ -44,19 +44,24 @@ struct Frame {
   }
 };
 
-void draw_line(double x0, double y0, double x1, double y1, const char* style, Markup& page) {
-  page.empty("line",
-             {{"class", style}, {"x1", number(x0)}, {"y1", number(y0)}, {"x2", number(x1)}, {"y2", number(y1)}});
+struct Point {
+  double x, y;
+};
+
+void draw_line(Point from, Point to, const char* style, Markup& page) {
+  page.empty(
+      "line",
+      {{"class", style}, {"x1", number(from.x)}, {"y1", number(from.y)}, {"x2", number(to.x)}, {"y2", number(to.y)}});
 }
 
 void draw_axes(const Frame& frame, Markup& page) {
   for (double speed = frame.most_speed; speed > frame.most_speed / 2e4; speed /= 10) {
-    draw_line(kLeft, frame.y(speed), kRight, frame.y(speed), "grid", page);
+    draw_line({kLeft, frame.y(speed)}, {kRight, frame.y(speed)}, "grid", page);
     page.leaf("text", fmt::format("{:.3g}", speed / 1e9),
               {{"class", "tick"}, {"x", number(kLeft - 6)}, {"y", number(frame.y(speed) + 3)}});
   }
   for (double intensity = 1; intensity < kMostIntensity; intensity *= 4) {
-    draw_line(frame.x(intensity), kTop, frame.x(intensity), kBottom, "grid", page);
+    draw_line({frame.x(intensity), kTop}, {frame.x(intensity), kBottom}, "grid", page);
     page.leaf("text", fmt::format("{:g}", intensity),
               {{"class", "layer"}, {"x", number(frame.x(intensity))}, {"y", number(kBottom + 14)}});
   }
@@ -70,9 +75,9 @@ void draw_roof(const Frame& frame, const MachineLimits& limits, Markup& page) {
   const double peak = 2 * limits.multiply_adds_per_second;
   const double ridge = peak > 0 ? peak / limits.read_bytes_per_second : kMostIntensity;
   const double first = std::max(kLeastIntensity, frame.most_speed / 1e4 / limits.read_bytes_per_second);
-  draw_line(frame.x(first), frame.y(first * limits.read_bytes_per_second), frame.x(ridge),
-            frame.y(ridge * limits.read_bytes_per_second), "zero", page);
-  if (peak > 0) draw_line(frame.x(ridge), frame.y(peak), kRight, frame.y(peak), "zero", page);
+  draw_line({frame.x(first), frame.y(first * limits.read_bytes_per_second)},
+            {frame.x(ridge), frame.y(ridge * limits.read_bytes_per_second)}, "zero", page);
+  if (peak > 0) draw_line({frame.x(ridge), frame.y(peak)}, {kRight, frame.y(peak)}, "zero", page);
 }
 
 void draw_roofline(const BenchResult& result, Markup& page) {

@@ -26,7 +26,7 @@ class HOTARU_API LLM {
   // Loads the HEF, unless it is on the device already. NOT_FOUND: no such file or adapter (the message lists the
   // adapters there are). OUT_OF_MEMORY: does not fit what is left of the device's memory; the message has the bytes
   // needed and available. INVALID_ARGUMENT, NOT_SUPPORTED: the file is damaged or no HEF of ours.
-  static Expected<LLM> create(std::shared_ptr<VDevice> device, const LLMParams& params);
+  static Expected<LLM> create(const std::shared_ptr<VDevice>& device, const LLMParams& params);
   LLM(LLM&& other) noexcept;
   LLM& operator=(LLM&& other) noexcept;
   ~LLM();
