@@ -7,11 +7,8 @@ hotaru=${HOTARU:-build/release/hotaru}
 text=tests/data/text/novels.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
+source tests/shell/cases.sh
 
 expect() {  # expect NAME PYTHON-EXPRESSION over dicts named after what was compared
   local status=0

@@ -8,11 +8,8 @@ hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
 damages=${DAMAGES:-50}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
+source tests/shell/cases.sh
 
 # refused OUTPUT COMMAND...: exit code 1, exactly one line on stderr that begins "hotaru: ", and OUTPUT is not there.
 refused() {

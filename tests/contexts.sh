@@ -8,23 +8,8 @@ hef=tests/data/hef/demo-v1.hef
 tokens=${TOKENS:-16}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
-check() {  # check NAME COMMAND...
-  local name=$1 status=0
-  shift
-  "$@" >>"$work/log" 2>&1 || status=1
-  report $status "$name"
-}
-refused() {  # refused PATTERN COMMAND...: exit code 1 and one line on stderr that has the pattern
-  local pattern=$1 code=0
-  shift
-  "$@" >"$work/stdout" 2>"$work/stderr" </dev/null || code=$?
-  [[ $code == 1 && $(wc -l <"$work/stderr") == 1 ]] && grep -q -- "$pattern" "$work/stderr"
-}
+source tests/shell/cases.sh
 ids() { python3 -c 'import json, sys; print(*json.load(sys.stdin)["token_ids"])'; }
 run() { "$hotaru" run "$hef" "$@" --quiet; }
 

@@ -9,11 +9,8 @@ golden=tests/golden/demo_tokens.json
 hef=tests/data/hef/demo-v1.hef
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
+source tests/shell/cases.sh
 
 for run in 1 2; do
   "$hotaru" optimize models/demo -o "$work/$run.har" --recipe rtn --samples 4 --threads $run --quiet >"$work/log"

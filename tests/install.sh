@@ -9,12 +9,9 @@ hef=tests/data/hef/demo-v1.hef
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
-check() {  # check NAME COMMAND...
+source tests/shell/cases.sh
+check() {  # check NAME COMMAND...: its output alone stays in the log, and is shown where it fails
   local name=$1 status=0
   shift
   "$@" >"$work/log" 2>&1 || status=1

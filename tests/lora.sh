@@ -14,24 +14,9 @@ if [[ $recipe == rtn ]]; then least=0.9; else least=0.95; fi
 model=models/demo
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 names=$(find "$adapters" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort)
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
-check() {  # check NAME COMMAND...
-  local name=$1 status=0
-  shift
-  "$@" >>"$work/log" 2>&1 || status=1
-  report $status "$name"
-}
-refused() {  # refused PATTERN COMMAND...: exit code 1 and one line on stderr that has the pattern
-  local pattern=$1 code=0
-  shift
-  "$@" >"$work/stdout" 2>"$work/stderr" </dev/null || code=$?
-  [[ $code == 1 && $(wc -l <"$work/stderr") == 1 ]] && grep -q -- "$pattern" "$work/stderr"
-}
+source tests/shell/cases.sh
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }  # field NAME <json
 
 "$hotaru" optimize "$model" -o "$work/base.har" --recipe "$recipe" --quiet >"$work/log"

@@ -5,11 +5,8 @@ cd "$(dirname "$0")/.."
 hotaru=${HOTARU:-build/release/hotaru}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
 
-report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
-}
+source tests/shell/cases.sh
 
 for config in models/demo tests/data/models/random-mistral tests/data/models/random-llama3; do
   status=0
