@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -71,6 +72,10 @@ Result<void> bench(const BenchCommand& command) {
   DeviceOptions options;
   TRY_ASSIGN(options.isa, parse_isa(command.global.isa));
   options.threads = command.global.threads;
+  std::optional<OutputFile> page;  // a place that cannot be written is known before minutes of measuring
+  if (!command.html_path.empty()) {
+    TRY_ASSIGN(page, OutputFile::create(command.html_path));
+  }
   std::string path = command.hef_path;
   if (path.empty()) {
     TRY_ASSIGN(path, synthetic_hef(command));
@@ -89,10 +94,9 @@ Result<void> bench(const BenchCommand& command) {
   device.reset();  // the file is never mapped twice
   TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.pool = nullptr, .verify_checksums = false}));
   result.limits = measure_limits(hef.container().bytes(), result.device.isa, result.device.threads);
-  if (!command.html_path.empty()) {
-    TRY_ASSIGN(OutputFile page, OutputFile::create(command.html_path));
-    TRY(page.write(bench_page(result)));
-    TRY(page.commit());
+  if (page) {
+    TRY(page->write(bench_page(result)));
+    TRY(page->commit());
   }
   const std::string text =
       command.global.json ? bench_json(result, command.profile).dump() + "\n" : bench_text(result, command.profile);
