@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include "cli/toy_model.h"
+#include "compiler/lora.h"
 #include "compiler/print_program.h"
+#include "model/adapter.h"
 
 namespace hotaru {
 namespace {
@@ -118,6 +120,32 @@ TEST_F(KeyBias, OneThatRotatesIsSplitOff) {
   EXPECT_GT(naive.distance, 5 * split.distance);
   EXPECT_GT(shifted.distance, 5 * split.distance);
   EXPECT_LT(split.distance, 0.005);
+}
+
+// What an adapter adds to keys goes into the cache; the bias beside it stays where it is.
+TEST_F(KeyBias, AnAdapterOnKeysWorksWhereTheyAreSplit) {
+  const std::string checkpoint = inject(300, 6, 40);
+  ASSERT_EQ(optimised(checkpoint, {}).split, 2);
+  const auto source = Checkpoint::open(checkpoint);
+  const auto graph = build_graph(*source);
+  write_adapter({(folder_ / "keys").string(), {"k_proj"}, 4, 1}, *graph);
+  ThreadPool pool(1);
+  const std::string har = (folder_ / "a.har").string();
+  AddAdapterOptions options;
+  options.calibration.samples = 4;
+  options.calibration.sequence = 128;
+  const auto added = add_adapter({har, (folder_ / "keys").string(), har}, options, pool);
+  ASSERT_TRUE(added.ok()) << added.error().message;
+  const std::string hef = (folder_ / "a.hef").string();
+  ASSERT_TRUE(compile_har(har, hef, {}, pool).ok());
+
+  auto adapted = build_graph(*source);
+  attach(*adapted, open_adapter((folder_ / "keys").string(), *adapted)->additions);
+  const double cosine =
+      cosine_of_changes(device_logits_of(hef), device_logits_of(hef, Isa::kRef, 1, 0),
+                        float_logits_of(*graph, &source->tensors), float_logits_of(*adapted, &source->tensors));
+  EXPECT_GT(cosine, 0.9);
+  EXPECT_EQ(device_logits_of(hef, best_isa(), 2, 0), device_logits_of(hef, Isa::kRef, 1, 0));
 }
 
 TEST_F(KeyBias, AnOrdinaryOneStays) {

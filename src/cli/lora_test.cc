@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/toy_model.h"
 #include "compiler/compile.h"
 #include "compiler/float_executor.h"
 #include "compiler/pipeline.h"
@@ -30,47 +31,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-using Logits = std::vector<std::vector<float>>;
-
 const std::string kModel = std::string(HOTARU_SOURCE_DIR) + "/tests/data/models/random-mistral";
-const std::vector<int32_t> kIds = {3, 141, 59, 265, 358, 97, 93, 238, 462, 443, 383, 279, 402, 8, 8, 8, 300, 1, 0, 76};
-
-struct NewAdapter {
-  std::string folder;
-  std::vector<std::string> targets;
-  int64_t rank = 4;
-  uint64_t seed = 1;
-};
-
-// Random numbers, strong enough to change what the model says.
-void write_adapter(const NewAdapter& wanted, const Graph& graph) {
-  std::filesystem::create_directories(wanted.folder);
-  const Json config = {{"peft_type", "LORA"},
-                       {"r", wanted.rank},
-                       {"lora_alpha", 8},
-                       {"target_modules", wanted.targets},
-                       {"base_model_name_or_path", "random-mistral"}};
-  std::ofstream(wanted.folder + "/adapter_config.json") << config.dump();
-  std::vector<SafetensorsWriter::Entry> entries;
-  for (const Parameter& parameter : graph.parameters) {
-    for (const std::string& target : wanted.targets) {
-      if (parameter.source.find("." + target + ".weight") == std::string::npos) continue;
-      const std::string module = parameter.source.substr(0, parameter.source.rfind('.'));
-      entries.push_back({"base_model.model." + module + ".lora_A.weight", {wanted.rank, parameter.columns}});
-      entries.push_back({"base_model.model." + module + ".lora_B.weight", {parameter.rows, wanted.rank}});
-    }
-  }
-  auto writer = SafetensorsWriter::create(wanted.folder + "/adapter_model.safetensors", entries);
-  ASSERT_TRUE(writer.ok()) << writer.error().message;
-  Random random(wanted.seed);
-  for (const auto& entry : entries) {
-    std::vector<float> values(static_cast<size_t>(entry.shape[0] * entry.shape[1]));
-    const float deviation = 0.7F / std::sqrt(static_cast<float>(entry.shape[1]));
-    for (float& value : values) value = deviation * random.next_normal();
-    ASSERT_TRUE(writer->append(values).ok());
-  }
-  ASSERT_TRUE(writer->commit().ok());
-}
+const std::vector<int32_t> kTokens = {3,   141, 59,  265, 358, 97, 93,  238, 462, 443,
+                                      383, 279, 402, 8,   8,   8,  300, 1,   0,   76};
 
 std::string bytes_of(const std::string& path) {
   const auto text = read_text_file(path);
@@ -171,13 +134,13 @@ Logits logits_alone(Device& device, int adapter, int chunk) {
   const auto context = device.create_context();
   EXPECT_TRUE(context.ok());
   device.set_adapter(*context, adapter);
-  const int tokens = static_cast<int>(kIds.size());
+  const int tokens = static_cast<int>(kTokens.size());
   EXPECT_TRUE(device.reserve(*context, 0, tokens).ok());
   Logits logits;
   for (int first = 0; first < tokens; first += chunk) {
     std::vector<StepRow> rows;
     for (int t = first; t < std::min(tokens, first + chunk); t++) {
-      rows.push_back({kIds[static_cast<size_t>(t)], t, *context});
+      rows.push_back({kTokens[static_cast<size_t>(t)], t, *context});
     }
     device.step(rows);
     for (int32_t row = 0; row < static_cast<int32_t>(rows.size()); row++) {
@@ -195,12 +158,12 @@ std::vector<Logits> logits_together(Device& device, const std::vector<int>& adap
   for (const int adapter : adapters) {
     contexts.push_back(*device.create_context());
     device.set_adapter(contexts.back(), adapter);
-    EXPECT_TRUE(device.reserve(contexts.back(), 0, static_cast<int>(kIds.size())).ok());
+    EXPECT_TRUE(device.reserve(contexts.back(), 0, static_cast<int>(kTokens.size())).ok());
   }
   std::vector<Logits> logits(adapters.size());
-  for (size_t t = 0; t < kIds.size(); t++) {
+  for (size_t t = 0; t < kTokens.size(); t++) {
     std::vector<StepRow> rows;
-    for (const int context : contexts) rows.push_back({kIds[t], static_cast<int32_t>(t), context});
+    for (const int context : contexts) rows.push_back({kTokens[t], static_cast<int32_t>(t), context});
     device.step(rows);
     for (size_t i = 0; i < contexts.size(); i++) {
       const auto row = static_cast<int32_t>(i);
@@ -268,7 +231,7 @@ TEST_F(Lora, SwitchingTakesLessThanAMillisecond) {
   compile("two.har", "two.hef");
   const auto device = open_device(path("two.hef"), best_isa(), 1);
   Context context = *Context::create(*device);
-  context.append(kIds);
+  context.append(kTokens);
   double best_seconds = 1.0;
   for (int i = 0; i < 30; i++) {
     const auto start = std::chrono::steady_clock::now();
@@ -288,23 +251,8 @@ Logits float_logits_of(const std::string& adapter) {
   FloatExecutor executor(&*graph, &parameters, &pool);
   Logits logits;
   const auto sink = [&logits](int64_t, std::span<const float> row) { logits.emplace_back(row.begin(), row.end()); };
-  EXPECT_TRUE(float_logits(executor, *graph, kIds, sink).ok());
+  EXPECT_TRUE(float_logits(executor, *graph, kTokens, sink).ok());
   return logits;
-}
-
-// Between (b - a) and (d - c), over all positions.
-double cosine_of_changes(const Logits& a, const Logits& b, const Logits& c, const Logits& d) {
-  double dot = 0, left = 0, right = 0;
-  for (size_t t = 0; t < a.size(); t++) {
-    for (size_t i = 0; i < a[t].size(); i++) {
-      const double x = static_cast<double>(b[t][i]) - static_cast<double>(a[t][i]);
-      const double y = static_cast<double>(d[t][i]) - static_cast<double>(c[t][i]);
-      dot += x * y;
-      left += x * x;
-      right += y * y;
-    }
-  }
-  return dot / std::sqrt(left * right);
 }
 
 class LoraAccuracy : public Lora {

@@ -29,6 +29,43 @@ using Logits = std::vector<std::vector<float>>;
 inline const std::vector<int32_t> kIds = {3,   141, 59,  265, 358, 97, 93,  238, 462, 643,
                                           383, 279, 502, 8,   8,   8,  700, 1,   0,   76};
 
+struct NewAdapter {
+  std::string folder;
+  std::vector<std::string> targets;
+  int64_t rank = 4;
+  uint64_t seed = 1;
+};
+
+// Random numbers, strong enough to change what the model says.
+inline void write_adapter(const NewAdapter& wanted, const Graph& graph) {
+  std::filesystem::create_directories(wanted.folder);
+  const Json config = {{"peft_type", "LORA"},
+                       {"r", wanted.rank},
+                       {"lora_alpha", 8},
+                       {"target_modules", wanted.targets},
+                       {"base_model_name_or_path", "toy"}};
+  std::ofstream(wanted.folder + "/adapter_config.json") << config.dump();
+  std::vector<SafetensorsWriter::Entry> entries;
+  for (const Parameter& parameter : graph.parameters) {
+    for (const std::string& target : wanted.targets) {
+      if (parameter.source.find("." + target + ".weight") == std::string::npos) continue;
+      const std::string module = parameter.source.substr(0, parameter.source.rfind('.'));
+      entries.push_back({"base_model.model." + module + ".lora_A.weight", {wanted.rank, parameter.columns}});
+      entries.push_back({"base_model.model." + module + ".lora_B.weight", {parameter.rows, wanted.rank}});
+    }
+  }
+  auto writer = SafetensorsWriter::create(wanted.folder + "/adapter_model.safetensors", entries);
+  ASSERT_TRUE(writer.ok()) << writer.error().message;
+  Random random(wanted.seed);
+  for (const auto& entry : entries) {
+    std::vector<float> values(static_cast<size_t>(entry.shape[0] * entry.shape[1]));
+    const float deviation = 0.7F / std::sqrt(static_cast<float>(entry.shape[1]));
+    for (float& value : values) value = deviation * random.next_normal();
+    ASSERT_TRUE(writer->append(values).ok());
+  }
+  ASSERT_TRUE(writer->commit().ok());
+}
+
 inline Logits float_logits_of(const Graph& graph, const Safetensors* tensors, std::span<const int32_t> ids = kIds) {
   const ParameterSource parameters(&graph, tensors);
   ThreadPool pool(1);
@@ -51,7 +88,7 @@ inline void compile_model(const std::string& directory, const std::string& har, 
   ASSERT_TRUE(compiled.ok()) << compiled.error().message;
 }
 
-inline Logits device_logits_of(const std::string& hef, Isa isa = Isa::kRef, int threads = 1) {
+inline Logits device_logits_of(const std::string& hef, Isa isa = Isa::kRef, int threads = 1, int adapter = kNoAdapter) {
   DeviceOptions device_options;
   device_options.isa = isa;
   device_options.threads = threads;
@@ -59,6 +96,7 @@ inline Logits device_logits_of(const std::string& hef, Isa isa = Isa::kRef, int 
   EXPECT_TRUE(device.ok()) << device.error().message;
   const auto context = (*device)->create_context();
   EXPECT_TRUE(context.ok());
+  (*device)->set_adapter(*context, adapter);
   EXPECT_TRUE((*device)->reserve(*context, 0, static_cast<int>(kIds.size())).ok());
   Logits logits;
   for (size_t t = 0; t < kIds.size(); t++) {
@@ -70,6 +108,21 @@ inline Logits device_logits_of(const std::string& hef, Isa isa = Isa::kRef, int 
     logits.emplace_back(values.begin(), values.end());
   }
   return logits;
+}
+
+// Between (b - a) and (d - c), over all positions.
+inline double cosine_of_changes(const Logits& a, const Logits& b, const Logits& c, const Logits& d) {
+  double dot = 0, left = 0, right = 0;
+  for (size_t t = 0; t < a.size(); t++) {
+    for (size_t i = 0; i < a[t].size(); i++) {
+      const double x = static_cast<double>(b[t][i]) - static_cast<double>(a[t][i]);
+      const double y = static_cast<double>(d[t][i]) - static_cast<double>(c[t][i]);
+      dot += x * y;
+      left += x * x;
+      right += y * y;
+    }
+  }
+  return dot / std::sqrt(left * right);
 }
 
 inline double cosine(const std::vector<float>& a, const std::vector<float>& b) {
