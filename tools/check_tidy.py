@@ -14,6 +14,8 @@ FOLDER = ROOT / "tools/tidy"
 # Tests get the checks that matter there.
 TEST_CHECKS = "-*,readability-identifier-naming,readability-function-size,performance-for-range-copy,modernize-use-override"
 SCOPE = "hotaru-project-scope"
+# Ours, wherever the tree lies: of a clone in ~/src/hotaru, /src/ would be the generated headers too.
+HEADERS = f"^{re.escape(str(ROOT))}/(src|include)/"
 WANTED = re.compile(r"// ([a-z]+-[a-z-]+)$")
 FOUND = re.compile(r"^\S+?:(\d+):\d+: (?:warning|error): .*\[([^\],]+)")
 
@@ -34,7 +36,7 @@ def plugin():
 def command_of(path, loaded, checks=""):
     scope = [f"-load={loaded}"] if loaded else []
     checks = ",".join([checks] * bool(checks) + [SCOPE] * bool(loaded))
-    return ["clang-tidy", "--quiet", *scope, *([f"--checks={checks}"] if checks else []), str(path)]
+    return ["clang-tidy", "--quiet", f"--header-filter={HEADERS}", *scope, *([f"--checks={checks}"] if checks else []), str(path)]
 
 
 def job_of(entry, loaded):
