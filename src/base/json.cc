@@ -54,12 +54,6 @@ std::string parser_message(std::string text) {
   return text;
 }
 
-std::string shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > 40) text = text.substr(0, 40) + "...";
-  return text;
-}
-
 // The field's value; null if it is absent or null, or if `object` is not an object.
 const Json* find_field(const Json& object, std::string_view field) {
   if (!object.is_object()) return nullptr;
@@ -69,10 +63,29 @@ const Json* find_field(const Json& object, std::string_view field) {
 
 template <typename T>
 Error wrong_field(std::string_view field, const Json& value, std::string_view kind, T low, T high) {
-  return invalid("'{}': got {}, want {} in [{}, {}]", field, shown(value), kind, low, high);
+  return invalid("'{}': got {}, want {} in [{}, {}]", field, json_excerpt(value), kind, low, high);
 }
 
-Result<int64_t> integer_in(const Json& value, std::string_view field, int64_t low, int64_t high) {
+}  // namespace
+
+std::string json_excerpt(const Json& value) {
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > 40) text = text.substr(0, 40) + "...";
+  return text;
+}
+
+Result<Json> parse_json(std::string_view text, std::string_view place) {
+  TRY(check_limits(text, place));
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    return invalid("{}: line {}: not JSON: {}", place, line_of(text, error.byte), parser_message(error.what()));
+  } catch (const Json::exception& error) {
+    return invalid("{}: not JSON: {}", place, parser_message(error.what()));
+  }
+}
+
+Result<int64_t> json_integer_value(const Json& value, std::string_view field, int64_t low, int64_t high) {
   constexpr double kExact = 9007199254740992.0;  // 2^53: beyond, a float names no single integer
   const Error wrong = wrong_field(field, value, "an integer", low, high);
   int64_t number = 0;
@@ -92,29 +105,16 @@ Result<int64_t> integer_in(const Json& value, std::string_view field, int64_t lo
   return number;
 }
 
-}  // namespace
-
-Result<Json> parse_json(std::string_view text, std::string_view place) {
-  TRY(check_limits(text, place));
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    return invalid("{}: line {}: not JSON: {}", place, line_of(text, error.byte), parser_message(error.what()));
-  } catch (const Json::exception& error) {
-    return invalid("{}: not JSON: {}", place, parser_message(error.what()));
-  }
-}
-
 Result<int64_t> json_integer(const Json& object, std::string_view field, int64_t fallback, int64_t low, int64_t high) {
   const Json* value = find_field(object, field);
   if (value == nullptr) return fallback;
-  return integer_in(*value, field, low, high);
+  return json_integer_value(*value, field, low, high);
 }
 
 Result<int64_t> json_integer(const Json& object, std::string_view field, int64_t low, int64_t high) {
   const Json* value = find_field(object, field);
   if (value == nullptr) return invalid("'{}': missing, want an integer in [{}, {}]", field, low, high);
-  return integer_in(*value, field, low, high);
+  return json_integer_value(*value, field, low, high);
 }
 
 Result<double> json_number(const Json& object, std::string_view field, double fallback, double low, double high) {
@@ -129,14 +129,14 @@ Result<double> json_number(const Json& object, std::string_view field, double fa
 Result<bool> json_bool(const Json& object, std::string_view field, bool fallback) {
   const Json* value = find_field(object, field);
   if (value == nullptr) return fallback;
-  if (!value->is_boolean()) return invalid("'{}': got {}, want true or false", field, shown(*value));
+  if (!value->is_boolean()) return invalid("'{}': got {}, want true or false", field, json_excerpt(*value));
   return value->get<bool>();
 }
 
 Result<std::string> json_string(const Json& object, std::string_view field, std::string_view fallback) {
   const Json* value = find_field(object, field);
   if (value == nullptr) return std::string(fallback);
-  if (!value->is_string()) return invalid("'{}': got {}, want a string", field, shown(*value));
+  if (!value->is_string()) return invalid("'{}': got {}, want a string", field, json_excerpt(*value));
   return value->get<std::string>();
 }
 

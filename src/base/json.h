@@ -22,5 +22,9 @@ Result<bool> json_bool(const Json& object, std::string_view field, bool fallback
 Result<std::string> json_string(const Json& object, std::string_view field, std::string_view fallback);
 // The same, but the field must be there.
 Result<int64_t> json_integer(const Json& object, std::string_view field, int64_t low, int64_t high);
+// A value that is at hand already; `field` names it in the error.
+Result<int64_t> json_integer_value(const Json& value, std::string_view field, int64_t low, int64_t high);
+// A value as messages quote it: one line, ASCII, cut after 40 characters.
+std::string json_excerpt(const Json& value);
 
 }  // namespace hotaru

@@ -25,6 +25,7 @@ struct HttpRequest {
   // The first value; empty when there is none.
   [[nodiscard]] std::string_view header(std::string_view lower_case_name) const;
   [[nodiscard]] std::string_view parameter(std::string_view name) const;
+  [[nodiscard]] std::string_view query_value(std::string_view name) const;
 };
 
 // The body of an answer that is made while it is sent. It is destroyed when everything was sent, or when the client has

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -19,7 +19,8 @@ namespace hotaru::server {
 // its fields and asks once.
 class Fields {
  public:
-  Fields(const Json& object, std::string path) : object_(&object), path_(std::move(path)) {}
+  // What is no object is an error of its own: "'messages[2]': got 5, want an object". `object` outlives this.
+  Fields(const Json& object, std::string path);
   // Body to JSON object; errors name the line.
   static Result<Json> parse_object(std::string_view body);
 
@@ -47,6 +48,8 @@ class Fields {
   void take_error(const Fields& nested);
 
  private:
+  void refuse_type(std::string_view name, const Json& value, std::string_view wanted);
+
   const Json* object_;
   std::string path_;  // "" at the top, "options", "messages[2]"
   std::optional<Error> error_;
