@@ -141,6 +141,7 @@ Result<void> CpuDevice::allocate() {
   positions_.resize(rows);
   pages_.resize(rows);
   adapter_runs_.reserve(rows);
+  hidden_.resize(static_cast<size_t>(info_.output_rows) * static_cast<size_t>(info_.hidden_width));
   return {};
 }
 
@@ -194,15 +195,24 @@ Result<void> CpuDevice::plan_programs() {
   TRY_ASSIGN(prefill_, plan_program(*hef_.find_program("prefill"), memory));
   TRY_ASSIGN(tbt_, plan_program(*hef_.find_program("tbt"), memory));
   TRY_ASSIGN(head_, plan_program(*hef_.find_program("head"), memory));
+  find_final_norm();
   const size_t bytes = std::max({workspace_bytes(prefill_), workspace_bytes(tbt_), workspace_bytes(head_)});
   workspace_bytes_ = (bytes + 4095) / 4096 * 4096;
   return {};
 }
 
-void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
+void CpuDevice::find_final_norm() {
+  const auto is_norm = [](const PlannedCall& call) { return std::holds_alternative<RmsNormArgs>(call); };
+  const auto norm = std::find_if(head_.calls.begin(), head_.calls.end(), is_norm);
+  if (norm == head_.calls.end()) return;
+  final_norm_ = static_cast<size_t>(norm - head_.calls.begin());
+  info_.hidden_width = std::get<RmsNormArgs>(*norm).width;
+}
+
+void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps) {
   playing_ = &program;
   inputs_ = inputs;
-  job_.steps = step_count(program);
+  job_.steps = steps;
   pool_->run(job_);
   clock_.end();
 }
@@ -271,6 +281,27 @@ std::span<const float> CpuDevice::logits(int index) const {
   CHECK(index >= 0 && index < last_outputs_);
   const auto vocabulary = static_cast<size_t>(info_.vocabulary);
   return {head_.logits + static_cast<size_t>(index) * vocabulary, vocabulary};
+}
+
+void CpuDevice::compute_hidden(std::span<const int32_t> rows) {
+  CHECK_GT(info_.hidden_width, 0);
+  CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
+  for (const int32_t row : rows) CHECK(row >= 0 && row < last_rows_);
+  last_outputs_ = 0;
+  last_hidden_ = static_cast<int>(rows.size());
+  if (rows.empty()) return;
+  play_on_all_threads(head_, {last_hidden_, nullptr, nullptr, rows.data(), nullptr, {}}, 2 * (final_norm_ + 1));
+  const auto& norm = std::get<RmsNormArgs>(head_.calls[final_norm_]);
+  for (size_t i = 0; i < rows.size() * static_cast<size_t>(norm.width); i++) {
+    const int high = norm.output.high == nullptr ? 0 : norm.output.high[i];
+    hidden_[i] = (static_cast<float>(256 * high + norm.output.low[i]) - norm.zero_point) / norm.inverse_scale;
+  }
+}
+
+std::span<const float> CpuDevice::hidden(int index) const {
+  CHECK(index >= 0 && index < last_hidden_);
+  const auto width = static_cast<size_t>(info_.hidden_width);
+  return std::span(hidden_).subspan(static_cast<size_t>(index) * width, width);
 }
 
 }  // namespace hotaru

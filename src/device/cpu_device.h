@@ -40,6 +40,8 @@ class CpuDevice final : public Device {
   void step(std::span<const StepRow> rows) override;
   void compute_logits(std::span<const int32_t> rows) override;
   [[nodiscard]] std::span<const float> logits(int index) const override;
+  void compute_hidden(std::span<const int32_t> rows) override;
+  [[nodiscard]] std::span<const float> hidden(int index) const override;
   void start_profile() override;
   std::vector<CallProfile> stop_profile() override;
 
@@ -56,7 +58,11 @@ class CpuDevice final : public Device {
   Result<void> allocate();
   // Of the context and of the prefix tokens before it.
   [[nodiscard]] size_t positions() const { return static_cast<size_t>(info_.context_tokens) + info_.prefix.size(); }
-  void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs);
+  void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
+    play_on_all_threads(program, inputs, step_count(program));
+  }
+  void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps);
+  void find_final_norm();
 
   HefFile hef_;
   std::unique_ptr<ThreadPool> pool_;
@@ -84,6 +90,9 @@ class CpuDevice final : public Device {
   std::vector<AdapterRun> adapter_runs_;
   int last_rows_ = 0;
   int last_outputs_ = 0;
+  size_t final_norm_ = 0;      // its call in head_
+  std::vector<float> hidden_;  // [output_rows, hidden_width]
+  int last_hidden_ = 0;
 };
 
 }  // namespace hotaru

@@ -32,7 +32,8 @@ struct DeviceInfo {
   int context_tokens = 0;  // KV capacity, and the longest context
   int prefill_rows = 0;    // rows of one step at most
   int decode_rows = 0;     // rows of one `tbt` step at most
-  int output_rows = 0;     // rows of one compute_logits at most
+  int output_rows = 0;     // rows of one compute_logits or compute_hidden at most
+  int hidden_width = 0;    // of compute_hidden; 0: this HEF has no norm in front of its output layer
   // KV pages: a page holds that many positions of one context; contexts that began alike may share one.
   int page_tokens = 0;
   uint64_t page_bytes = 0;
@@ -96,6 +97,12 @@ class Device {
   // Logits of rows of the last step (at most output_rows): then logits(i) is [vocabulary], valid until the next call.
   virtual void compute_logits(std::span<const int32_t> rows) = 0;
   [[nodiscard]] virtual std::span<const float> logits(int index) const = 0;
+  // What the output layer sees of rows of the last step (at most output_rows), the final norm's codes as numbers
+  // ((code - zero point) / inverse scale): then hidden(i) is [hidden_width], valid until the next call. What the
+  // compiler has folded into the output layer (the norm's weights) is not in it, nor is a rotation taken back. Wants
+  // hidden_width > 0.
+  virtual void compute_hidden(std::span<const int32_t> rows) = 0;
+  [[nodiscard]] virtual std::span<const float> hidden(int index) const = 0;
 
   // From now on every call of a program is timed; the profile holds those that were played.
   virtual void start_profile() {}

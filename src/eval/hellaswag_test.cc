@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <future>
 
 #include "base/file.h"
+#include "eval/device_logits.h"
+#include "genai/engine.h"
 
 namespace hotaru {
 namespace {
@@ -132,6 +135,36 @@ TEST_F(HellaswagScores, LongItemsLoseTheirBeginning) {
   const auto refused = score_items(model, items, 40);
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().message, testing::StartsWith("item 41: got 0 tokens of context"));
+}
+
+// The way of a harness that asks a server for the log-probabilities of context and ending (echo).
+TEST(HellaswagScoresOfAHef, AreTheSumsOfReadings) {
+  const std::string hef = std::string(HOTARU_SOURCE_DIR) + "/tests/data/hef/demo-v1.hef";
+  const auto text = read_text_file(std::string(HOTARU_SOURCE_DIR) + "/tests/data/text/hellaswag.txt");
+  ASSERT_TRUE(text.ok());
+  auto items = *parse_hellaswag(*text);
+  items.resize(3);
+  const std::shared_ptr<Device> device = *Device::open(hef, {});
+  const BatchSource source = device_batch(device);
+  const auto engine = *Engine::create(*LanguageModel::open(hef, {}), {});
+  const Tokenizer& tokenizer = *engine->model().tokenizer();
+  const auto scored = score_items({&source, &tokenizer, device->info().context_tokens}, items);
+  ASSERT_TRUE(scored.ok()) << scored.error().message;
+  for (size_t i = 0; i < items.size(); i++) {
+    const size_t context = tokenizer.encode(items[i].context)->size();
+    for (size_t j = 0; j < 4; j++) {
+      ReadingRequest request;
+      request.ids = *tokenizer.encode(items[i].context + " " + items[i].endings[j]);
+      request.top_logprobs = 1;
+      std::promise<Reading> promise;
+      request.on_done = [&promise](Result<Reading> reading) { promise.set_value(*std::move(reading)); };
+      ASSERT_TRUE(engine->submit_reading(request));
+      const Reading reading = promise.get_future().get();
+      double sum = 0;
+      for (size_t k = context; k < request.ids.size(); k++) sum += *reading.scores[k].logprob;
+      EXPECT_EQ(sum, (*scored)[i][j]);  // to the bit
+    }
+  }
 }
 
 }  // namespace

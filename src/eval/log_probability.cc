@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "genai/logprobs.h"
 
 namespace hotaru {
 
 double log_normaliser(std::span<const float> logits) {
-  const double maximum = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - maximum);
-  return maximum + std::log(sum);
+  const bool is_sound = std::none_of(logits.begin(), logits.end(), [](float logit) { return std::isnan(logit); });
+  return is_sound ? log_sum_exp(logits) : std::numeric_limits<double>::quiet_NaN();
 }
 
 double log_probability(std::span<const float> logits, int32_t id) {

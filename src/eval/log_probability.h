@@ -1,4 +1,4 @@
-// Probabilities of logits, in double.
+// Probabilities of logits, in double: the numbers that replies and readings give, but NaN when a logit is NaN.
 #pragma once
 
 #include <cstdint>

@@ -62,6 +62,11 @@ class ThreadedEngine final : public Engine {
     return std::move(streams.front());
   }
   Result<std::vector<std::unique_ptr<ReplyStream>>> submit_samples(GenerationRequest request, int samples) override;
+  Result<ReadingTicket> submit_reading(ReadingRequest request) override {
+    TRY_ASSIGN(std::shared_ptr<ReplyChannel> channel, Turn(*this)->submit_reading(std::move(request)));
+    signals_->wake();
+    return ReadingTicket(std::move(channel));
+  }
   bool drain(std::chrono::milliseconds timeout) override;
   [[nodiscard]] EngineState state() const override { return Turn(*this)->state(); }
 

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "genai/generator.h"
 #include "genai/language_model.h"
+#include "genai/reading.h"
 #include "genai/reply.h"
 
 namespace hotaru {
@@ -107,6 +108,9 @@ class Engine {
   // `samples` replies to one prompt, which is computed once: sample i is what submit() gives with seed + i. With a
   // context, sample 0 is written there, each of the others in a fork of it that is not kept.
   virtual Result<std::vector<std::unique_ptr<ReplyStream>>> submit_samples(GenerationRequest request, int samples) = 0;
+  // Reads a text: scores, an embedding, no reply. It takes a place like a reply and goes through the device in chunks
+  // beside the others. kInvalid: longer than the device's context (by one more token when there is no embedding).
+  virtual Result<ReadingTicket> submit_reading(ReadingRequest request) = 0;
   // Takes no more requests (kBusy) and waits until every reply has ended: true. False: not within `timeout`.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
   [[nodiscard]] virtual EngineState state() const = 0;

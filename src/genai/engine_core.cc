@@ -141,7 +141,6 @@ Result<Engine::LoadedContext> EngineCore::load_context(const std::string& path) 
 
 Result<void> EngineCore::check(const GenerationRequest& request, int samples) {
   if (samples < 1) return invalid("samples: got {}, want at least 1", samples);
-  if (is_draining_) return make_error(ErrorKind::kBusy, "the engine takes no more requests");
   const DeviceInfo& info = model_.device().info();
   TRY(check_sampling_params(request.options.sampling, info.vocabulary));
   TRY(check_adapter(request.adapter));
@@ -160,12 +159,17 @@ Result<void> EngineCore::check(const GenerationRequest& request, int samples) {
   }
   const bool goes_on = named != nullptr && !request.replaces && !named->context.ids().empty();
   if (request.ids.empty() && !goes_on) return invalid("the prompt has no tokens, want at least one");
+  return check_places(samples);
+}
+
+Result<void> EngineCore::check_places(int wanted) const {
+  if (is_draining_) return make_error(ErrorKind::kBusy, "the engine takes no more requests");
   const auto running_places = static_cast<size_t>(options_.running_requests);
   const size_t free_places = running_places - std::min(active_replies(), running_places);
   const size_t places = static_cast<size_t>(options_.queued_requests) + free_places;
-  if (queued_replies() + static_cast<size_t>(samples) > places) {
+  if (queued_replies() + static_cast<size_t>(wanted) > places) {
     return make_error(ErrorKind::kBusy, "the queue is full: {} requests are waiting, {} more came", queued_replies(),
-                      samples);
+                      wanted);
   }
   return {};
 }
@@ -258,7 +262,9 @@ Result<bool> EngineCore::begin(Writer& writer) {
   }
   writer.context().replace(prompt_of(writer));
   if (!writer.siblings.empty()) writer.prompt = writer.context().ids();
-  if (kept_) reuse_pages(writer.context());
+  // Scores want logits behind every token.
+  const bool may_reuse = !writer.reader || !writer.reader->wants_scores();
+  if (kept_ && may_reuse) reuse_pages(writer.context());
   TRY(begin_reply(writer));
   return true;
 }
@@ -315,8 +321,12 @@ Result<void> EngineCore::begin_reply(Writer& writer) {
     writer.request.continues_text = cut.continues_text;
     earlier = cut.generated;
   }
-  TRY_ASSIGN(writer.text, model_.reply_text(writer.request.stop, writer.request.continues_text, earlier));
   Generation::Outlets outlets;
+  if (writer.reader) {
+    outlets.reader = &*writer.reader;
+  } else {
+    TRY_ASSIGN(writer.text, model_.reply_text(writer.request.stop, writer.request.continues_text, earlier));
+  }
   if (writer.text) outlets.text = &*writer.text;
   outlets.top_logprobs = writer.request.top_logprobs;
   outlets.on_piece = [channel = writer.channel.get()](ReplyPiece&& piece) {
@@ -402,7 +412,7 @@ void EngineCore::retire(std::unique_ptr<Writer> writer) {
     if (is_cut) writer->named->cut = cut_reply(*writer);
   }
   if (writer->own && kept_) kept_->keep(*std::move(writer->own));
-  writer->channel->end(generation.take_reply(), generation.error());
+  tell_end(*writer, generation.take_reply(), generation.error());
 }
 
 CutReply EngineCore::cut_reply(const Writer& writer) {
@@ -422,7 +432,7 @@ void EngineCore::end_queued(std::unique_ptr<Writer> writer, std::optional<Error>
   if (writer->named != nullptr) writer->named->writer = nullptr;
   Reply reply;
   reply.status = ReplyStatus::kAborted;
-  writer->channel->end(std::move(reply), std::move(error));
+  tell_end(*writer, std::move(reply), std::move(error));
 }
 
 // What was aborted need not wait for the next step.

@@ -18,6 +18,7 @@
 #include "genai/prefix_store.h"
 #include "genai/reply_channel.h"
 #include "genai/scheduler.h"
+#include "genai/text_reader.h"
 
 namespace hotaru {
 
@@ -40,6 +41,8 @@ class EngineCore {
 
   // One channel for each of the samples; all or none are taken.
   Result<std::vector<std::shared_ptr<ReplyChannel>>> submit(const GenerationRequest& request, int samples);
+  // The channel is there to abort the reading.
+  Result<std::shared_ptr<ReplyChannel>> submit_reading(ReadingRequest request);
   void refuse_requests() { is_draining_ = true; }
   // Begins waiting replies, plays one step, ends replies. False: there is nothing to go on with until a request comes,
   // a reader catches up or a reply is aborted.
@@ -65,6 +68,7 @@ class EngineCore {
     bool has_stored_form = false;  // request.ids are without the HEF's prefix tokens
     std::vector<int32_t> prompt;   // all of the context's ids at the start, while there are siblings
     std::optional<ReplyText> text;
+    std::optional<TextReader> reader;  // it is a reading, no reply
     std::optional<Generation> generation;
     std::vector<std::unique_ptr<Writer>> siblings;  // other samples: they begin when the prompt is stored
     [[nodiscard]] Context& context() { return named != nullptr ? named->context : *own; }
@@ -78,6 +82,7 @@ class EngineCore {
   bool free_some_pages() { return kept_ && kept_->evict_one(); }
 
   [[nodiscard]] Result<void> check(const GenerationRequest& request, int samples);
+  [[nodiscard]] Result<void> check_places(int wanted) const;
   [[nodiscard]] size_t queued_replies() const;
   [[nodiscard]] size_t active_replies() const;
 
@@ -94,6 +99,7 @@ class EngineCore {
   void retire_aborted(Writer& writer);
   void end_queued(std::unique_ptr<Writer> writer, std::optional<Error> error);
   [[nodiscard]] static CutReply cut_reply(const Writer& writer);
+  static void tell_end(Writer& writer, Reply&& reply, std::optional<Error> error);
 
   LanguageModel model_;
   EngineOptions options_;

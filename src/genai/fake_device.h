@@ -31,6 +31,7 @@ class FakeDevice : public Device {
     info_.prefill_rows = 128;
     info_.decode_rows = 4;
     info_.output_rows = 2;
+    info_.hidden_width = 8;
     info_.page_tokens = kPageTokens;
     info_.page_bytes = sizeof(Page);
     info_.pages = pages > 0 ? pages : (context_tokens + kPageTokens - 1) / kPageTokens;
@@ -140,6 +141,19 @@ class FakeDevice : public Device {
   [[nodiscard]] std::span<const float> logits(int index) const override {
     return logits_.at(static_cast<size_t>(index));
   }
+  void compute_hidden(std::span<const int32_t> rows) override {
+    CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
+    logits_.clear();
+    hidden_.clear();
+    for (const int32_t row : rows) {
+      Random random(hash_of(last_step_.at(static_cast<size_t>(row))), 1);
+      std::vector<float>& hidden = hidden_.emplace_back(static_cast<size_t>(info_.hidden_width));
+      for (float& x : hidden) x = random.next_normal();
+    }
+  }
+  [[nodiscard]] std::span<const float> hidden(int index) const override {
+    return hidden_.at(static_cast<size_t>(index));
+  }
 
  private:
   // What stands for a token's keys and values.
@@ -173,15 +187,18 @@ class FakeDevice : public Device {
     return slots;
   }
 
-  [[nodiscard]] std::vector<float> logits_after(const std::vector<Slot>& slots) const {
+  [[nodiscard]] static uint64_t hash_of(const std::vector<Slot>& slots) {
     uint64_t hash = slots.size();
-    std::vector<int32_t> ids;
     for (const Slot& slot : slots) {
-      ids.push_back(slot.id);
       hash = Random(hash, static_cast<uint64_t>(slot.id)).next_u64();
       if (slot.adapter != kNoAdapter) hash = Random(hash, static_cast<uint64_t>(slot.adapter)).next_u64();
     }
-    Random random(hash);
+    return hash;
+  }
+  [[nodiscard]] std::vector<float> logits_after(const std::vector<Slot>& slots) const {
+    std::vector<int32_t> ids;
+    for (const Slot& slot : slots) ids.push_back(slot.id);
+    Random random(hash_of(slots));
     std::vector<float> logits(static_cast<size_t>(info_.vocabulary));
     for (float& logit : logits) logit = random.next_normal() * 3.0F;
     const int32_t favourite = favourite_ ? favourite_(ids) : -1;
@@ -199,6 +216,7 @@ class FakeDevice : public Device {
   int stepped_tokens_ = 0;
   std::vector<std::vector<Slot>> last_step_;  // what is stored up to and with each row
   std::vector<std::vector<float>> logits_;
+  std::vector<std::vector<float>> hidden_;
 };
 
 }  // namespace hotaru

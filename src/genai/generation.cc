@@ -53,7 +53,7 @@ Result<Generation> Generation::begin(Context& context, GenerationOptions options
     generation.token_mask_ = own.make_token_mask();
     generation.token_mask_->begin(generation.generated_);
   }
-  if (own.max_tokens != 0) context.make_last_pending();
+  if (own.max_tokens != 0 || generation.reader() != nullptr) context.make_last_pending();
   generation.reply_.prefilled_tokens = context.pending_tokens();
   return generation;
 }

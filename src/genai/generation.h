@@ -24,6 +24,8 @@
 
 namespace hotaru {
 
+class TextReader;
+
 // What happens when the context has no room for the next token.
 enum class WhenFull {
   kError,  // the reply fails; what was generated stays in the context
@@ -53,8 +55,9 @@ struct GenerationOptions {
 class Generation {
  public:
   struct Outlets {
-    ReplyText* text = nullptr;  // turns ids into text and looks for stop strings; nullptr: ids only
-    int top_logprobs = -1;      // -1: no logprobs at all; 0: of the sampled token only
+    ReplyText* text = nullptr;     // turns ids into text and looks for stop strings; nullptr: ids only
+    int top_logprobs = -1;         // -1: no logprobs at all; 0: of the sampled token only
+    TextReader* reader = nullptr;  // reads the prompt while it is stored; with max_tokens 0
     // Called with every piece; false stops the reply as an abort does. May be empty.
     std::function<bool(ReplyPiece&&)> on_piece;
   };
@@ -90,6 +93,7 @@ class Generation {
   [[nodiscard]] Reply take_reply() { return std::move(reply_); }
 
   [[nodiscard]] Context& context() const { return *context_; }
+  [[nodiscard]] TextReader* reader() const { return outlets_.reader; }
   [[nodiscard]] const GenerationOptions& options() const { return options_; }
   // All ids of this reply, the earlier ones included.
   [[nodiscard]] const std::vector<int32_t>& generated() const { return generated_; }

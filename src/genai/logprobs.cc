@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "genai/exponential.h"
 
@@ -66,15 +67,23 @@ double log_sum_exp(std::span<const float> logits) {
   return base + log_portable(lanes[0]);
 }
 
-void add_logprobs(std::span<const float> logits, int top, ReplyPiece& piece) {
+TokenScore score_token(std::span<const float> logits, int32_t id, int top) {
   const double sum = log_sum_exp(logits);
   const auto logprob_of = [&](float logit) {
-    if (logit == kInfinity) return 0.0F;
-    return logit > -kInfinity ? static_cast<float>(static_cast<double>(logit) - sum) : -kInfinity;
+    if (logit == kInfinity) return 0.0;
+    return logit > -kInfinity ? static_cast<double>(logit) - sum : -std::numeric_limits<double>::infinity();
   };
-  piece.logprob = logprob_of(logits[static_cast<size_t>(piece.id)]);
-  find_top(logits, static_cast<size_t>(top), piece.top);
-  for (TokenLogprob& token : piece.top) token.logprob = logprob_of(token.logprob);
+  TokenScore score;
+  score.logprob = logprob_of(logits[static_cast<size_t>(id)]);
+  find_top(logits, static_cast<size_t>(top), score.top);
+  for (TokenLogprob& token : score.top) token.logprob = static_cast<float>(logprob_of(token.logprob));
+  return score;
+}
+
+void add_logprobs(std::span<const float> logits, int top, ReplyPiece& piece) {
+  TokenScore score = score_token(logits, piece.id, top);
+  piece.logprob = static_cast<float>(*score.logprob);
+  piece.top = std::move(score.top);
 }
 
 }  // namespace hotaru

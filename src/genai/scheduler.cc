@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "genai/text_reader.h"
 
 namespace hotaru {
 namespace {
@@ -18,6 +19,8 @@ Scheduler::Scheduler(Device& device, SchedulerOptions options) : device_(&device
   rows_.reserve(rows);
   logit_rows_.reserve(rows);
   logit_readers_.reserve(rows);
+  hidden_rows_.reserve(rows);
+  hidden_readers_.reserve(rows);
 }
 
 void Scheduler::add(Generation& generation) {
@@ -37,6 +40,7 @@ bool Scheduler::step() {
   if (parts_.empty()) return false;
   play();
   sample();
+  show_hidden();
   steps_++;
   return true;
 }
@@ -183,13 +187,32 @@ void Scheduler::play() {
   device_->step(rows_);
   logit_rows_.clear();
   logit_readers_.clear();
-  int32_t last_row = -1;
+  hidden_rows_.clear();
+  hidden_readers_.clear();
+  int32_t row = 0;
   for (const Part& part : parts_) {
-    last_row += part.rows;
-    part.generation->context().mark_stored(part.rows);
+    Context& context = part.generation->context();
+    note_readers(part, row, context.stored_tokens());
+    context.mark_stored(part.rows);
+    row += part.rows;
     if (!part.generation->finish_step()) continue;
-    logit_rows_.push_back(last_row);
-    logit_readers_.push_back(part.generation);
+    logit_rows_.push_back(row - 1);
+    logit_readers_.push_back({part.generation, nullptr, 0});
+  }
+}
+
+void Scheduler::note_readers(const Part& part, int first_row, int first_position) {
+  TextReader* reader = part.generation->reader();
+  if (reader == nullptr) return;
+  for (int i = 0; i < part.rows; i++) {
+    if (reader->wants_logits(first_position + i)) {
+      logit_rows_.push_back(first_row + i);
+      logit_readers_.push_back({part.generation, reader, first_position + i});
+    }
+    if (reader->wants_hidden(first_position + i)) {
+      hidden_rows_.push_back(first_row + i);
+      hidden_readers_.push_back(reader);
+    }
   }
 }
 
@@ -198,7 +221,24 @@ void Scheduler::sample() {
   for (size_t first = 0; first < logit_rows_.size(); first += most) {
     const size_t count = std::min(most, logit_rows_.size() - first);
     device_->compute_logits(std::span(logit_rows_).subspan(first, count));
-    for (size_t i = 0; i < count; i++) logit_readers_[first + i]->accept(device_->logits(static_cast<int>(i)));
+    for (size_t i = 0; i < count; i++) {
+      const LogitReader& who = logit_readers_[first + i];
+      const std::span<const float> logits = device_->logits(static_cast<int>(i));
+      if (who.reader != nullptr) {
+        who.reader->accept_logits(who.position, logits);
+      } else {
+        who.generation->accept(logits);
+      }
+    }
+  }
+}
+
+void Scheduler::show_hidden() {
+  const auto most = static_cast<size_t>(device_->info().output_rows);
+  for (size_t first = 0; first < hidden_rows_.size(); first += most) {
+    const size_t count = std::min(most, hidden_rows_.size() - first);
+    device_->compute_hidden(std::span(hidden_rows_).subspan(first, count));
+    for (size_t i = 0; i < count; i++) hidden_readers_[first + i]->accept_hidden(device_->hidden(static_cast<int>(i)));
   }
 }
 

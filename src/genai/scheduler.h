@@ -26,7 +26,8 @@ struct SchedulerOptions {
 // it again later: those who came earlier go on, and nobody's tokens change. Only a reply with nobody behind it is told
 // that the context is full.
 //
-// For the device's thread. Steps allocate nothing; only sampled tokens may (text, the reply's growth).
+// For the device's thread. Steps allocate nothing; only sampled tokens may (text, the reply's growth), and what readers
+// collect.
 class Scheduler {
  public:
   // The device must outlive the scheduler; a generation, its stay in it.
@@ -59,7 +60,9 @@ class Scheduler {
   [[nodiscard]] bool has_part(const Generation& generation) const;
   void mark_stalled(Generation& generation, Error no_memory);
   void play();
+  void note_readers(const Part& part, int first_row, int first_position);
   void sample();
+  void show_hidden();
 
   Device* device_;
   SchedulerOptions options_;
@@ -67,10 +70,18 @@ class Scheduler {
   std::vector<Generation*> waiting_;      // prompts, or decoding replies, while a step is planned
   std::vector<Part> parts_;               // of the step
   std::vector<StepRow> rows_;
+  // Who gets the logits of a row: the generation, or its reader, which is told the position.
+  struct LogitReader {
+    Generation* generation;
+    TextReader* reader;
+    int position;
+  };
   std::vector<int32_t> logit_rows_;         // of compute_logits
-  std::vector<Generation*> logit_readers_;  // beside each
-  Generation* stalled_ = nullptr;           // the earliest that had no page in this step
-  std::optional<Error> no_memory_;          // and why
+  std::vector<LogitReader> logit_readers_;  // beside each
+  std::vector<int32_t> hidden_rows_;        // of compute_hidden
+  std::vector<TextReader*> hidden_readers_;
+  Generation* stalled_ = nullptr;   // the earliest that had no page in this step
+  std::optional<Error> no_memory_;  // and why
   uint64_t steps_ = 0, given_up_ = 0;
   int decode_rows_ = 0, prompt_rows_ = 0;
 };
