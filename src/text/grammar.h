@@ -33,9 +33,12 @@ class Grammar {
   static Result<Grammar> compile(const Tokenizer& tokenizer, std::span<const int32_t> end_ids, int vocabulary,
                                  const GrammarSpec& spec);
 
+  [[nodiscard]] int vocabulary() const { return vocabulary_; }
+
  private:
   friend class GrammarState;
   std::shared_ptr<HotaruTextGrammar> handle_;
+  int vocabulary_ = 0;
 };
 
 // Of one reply; for one thread at a time.

@@ -44,6 +44,7 @@ class Tokenizer {
 
  private:
   friend class Detokenizer;
+  friend class Grammar;
   std::shared_ptr<HotaruTextTokenizer> handle_;
 };
 

@@ -1,6 +1,6 @@
 // The C ABI of rust/hotaru_text. Every fallible call returns a status; kOk has filled `out`, any other has filled
-// `message` (UTF-8). What came out is given back by the matching free. Handles of tokenizers and templates may be used
-// from several threads at once; a detokenizer by one at a time. No call prints, and no panic leaves the library.
+// `message` (UTF-8). What came out is given back by the matching free. Handles of tokenizers, templates and grammars may
+// be used from several threads at once; a detokenizer and the state of a grammar by one at a time. No call prints, and no panic leaves the library.
 #pragma once
 
 #include <stdbool.h>
@@ -47,6 +47,8 @@ typedef struct HotaruTextIds {
 typedef struct HotaruTextTokenizer HotaruTextTokenizer;
 typedef struct HotaruTextDetokenizer HotaruTextDetokenizer;
 typedef struct HotaruTextTemplate HotaruTextTemplate;
+typedef struct HotaruTextGrammar HotaruTextGrammar;
+typedef struct HotaruTextGrammarState HotaruTextGrammarState;
 
 void hotaru_text_free_bytes(HotaruTextBytes bytes);
 void hotaru_text_free_ids(HotaruTextIds ids);
@@ -103,6 +105,32 @@ int hotaru_text_template_create(HotaruTextView text, HotaruTextView tool_use, Ho
 void hotaru_text_template_free(HotaruTextTemplate* text);
 int hotaru_text_template_render(const HotaruTextTemplate* text, const HotaruTextRenderRequest* request,
                                 HotaruTextBytes* out, HotaruTextBytes* message);
+
+enum HotaruTextGrammarKind {
+  kHotaruTextJsonSchema = 0,
+  kHotaruTextJsonObject = 1,
+  kHotaruTextRegex = 2,
+  kHotaruTextLark = 3,
+};
+
+typedef struct HotaruTextGrammarSpec {
+  uint32_t kind;
+  HotaruTextView text;
+  const uint32_t* end_ids;  // [end_count]
+  size_t end_count;
+  uint32_t vocabulary;  // rows of the model's logits
+} HotaruTextGrammarSpec;
+
+// Keeps by itself what it needs of the tokenizer; so does a state of its grammar.
+int hotaru_text_grammar_create(const HotaruTextTokenizer* tokenizer, const HotaruTextGrammarSpec* spec,
+                               HotaruTextGrammar** out, HotaruTextBytes* message);
+void hotaru_text_grammar_free(HotaruTextGrammar* grammar);
+int hotaru_text_grammar_begin(const HotaruTextGrammar* grammar, HotaruTextGrammarState** out, HotaruTextBytes* message);
+void hotaru_text_grammar_state_free(HotaruTextGrammarState* state);
+int hotaru_text_grammar_advance(HotaruTextGrammarState* state, const uint32_t* ids, size_t count,
+                                HotaruTextBytes* message);
+// Bit i % 64 of words[i / 64]: id i may follow; count = (vocabulary + 63) / 64.
+int hotaru_text_grammar_allowed(HotaruTextGrammarState* state, uint64_t* words, size_t count, HotaruTextBytes* message);
 
 #ifdef __cplusplus
 }

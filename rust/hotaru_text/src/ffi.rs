@@ -65,11 +65,11 @@ pub struct Detokenizer {
 
 impl View {
     /// SAFETY: the caller vouches for data and size.
-    unsafe fn bytes<'a>(self) -> &'a [u8] {
+    pub(crate) unsafe fn bytes<'a>(self) -> &'a [u8] {
         if self.data.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(self.data, self.size) } }
     }
 
-    unsafe fn text<'a>(self, name: &str) -> Result<&'a str> {
+    pub(crate) unsafe fn text<'a>(self, name: &str) -> Result<&'a str> {
         std::str::from_utf8(unsafe { self.bytes() })
             .map_err(|error| Failure::Invalid(format!("{name}: {error}")))
     }
@@ -100,7 +100,7 @@ impl From<Vec<u32>> for Ids {
 }
 
 /// Runs `work`, puts its value into `out` or its message into `message`.
-unsafe fn export<T, U: From<T>>(out: *mut U, message: *mut Bytes, work: impl FnOnce() -> Result<T>) -> i32 {
+pub(crate) unsafe fn export<T, U: From<T>>(out: *mut U, message: *mut Bytes, work: impl FnOnce() -> Result<T>) -> i32 {
     static SILENCE: Once = Once::new();
     SILENCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let (status, text) = match catch_unwind(AssertUnwindSafe(work)) {
@@ -121,7 +121,7 @@ unsafe fn export<T, U: From<T>>(out: *mut U, message: *mut Bytes, work: impl FnO
 }
 
 /// A handle for C: one owner, given back by the matching free.
-struct Handle<T>(*mut T);
+pub(crate) struct Handle<T>(*mut T);
 impl<T> From<T> for Handle<T> {
     fn from(value: T) -> Self {
         Self(Box::into_raw(Box::new(value)))

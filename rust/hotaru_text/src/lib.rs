@@ -1,15 +1,18 @@
-//! Tokenizers and chat templates behind a small C ABI (include/hotaru_text.h). What is wrong in the input comes back
+//! Tokenizers, chat templates and grammars behind a small C ABI (include/hotaru_text.h). What is wrong in the input comes back
 //! as a message; a panic never crosses the border and prints nothing.
 
 mod assemble;
 mod decoder;
 pub mod ffi;
+mod grammar;
+mod grammar_ffi;
 mod python_text;
 mod template;
 mod tokenizer;
 
 pub use assemble::{TokenizerFiles, canonical_tokenizer};
 pub use decoder::Stream;
+pub use grammar::{Grammar, GrammarState, Spec};
 pub use template::{ChatTemplate, RenderRequest};
 pub use tokenizer::{EncodeOptions, Tokenizer};
 
@@ -31,4 +34,7 @@ const _: () = {
     const fn is_shared<T: Send + Sync>() {}
     is_shared::<Tokenizer>();
     is_shared::<ChatTemplate>();
+    is_shared::<Grammar>();
+    const fn is_sent<T: Send>() {}
+    is_sent::<GrammarState>();
 };

@@ -1,6 +1,7 @@
 //! One loaded tokenizer: text to ids, ids to tokens. Immutable after load, so any number of threads may use it.
 
 use crate::decoder::{Plan, Stream};
+use crate::grammar::VocabularyCache;
 use crate::{Failure, Result, invalid};
 use tokenizers::models::ModelWrapper;
 use tokenizers::tokenizer::OffsetType;
@@ -22,6 +23,7 @@ pub struct Tokenizer {
     plan: Plan,
     special_ids: Vec<u32>,
     vocabulary_size: u32,
+    vocabulary_cache: VocabularyCache,
 }
 
 impl Tokenizer {
@@ -53,7 +55,8 @@ impl Tokenizer {
             .map(|(id, _)| *id)
             .collect();
         special_ids.sort_unstable();
-        Ok(Self { inner, plan, special_ids, vocabulary_size: largest + 1 })
+        let vocabulary_cache = VocabularyCache::default();
+        Ok(Self { inner, plan, special_ids, vocabulary_size: largest + 1, vocabulary_cache })
     }
 
     /// The same tokenizer as compact JSON: equal bytes for equal content.
@@ -146,6 +149,10 @@ impl Tokenizer {
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
         let token = self.id_to_token(id)?;
         Some(self.plan.piece(&token, self.added_token(id).is_some(), false).into_bytes())
+    }
+
+    pub(crate) fn vocabulary_cache(&self) -> &VocabularyCache {
+        &self.vocabulary_cache
     }
 
     pub(crate) fn plan(&self) -> &Plan {
