@@ -36,6 +36,8 @@ struct ReplyTask {
   std::string model;  // as the request writes it: "name", "name:adapter"
   std::string lora;   // Hotaru's own field; empty: as the name says
   std::variant<ChatPrompt, TextPrompt, IdsPrompt> prompt;
+  std::vector<int32_t> ids_before;  // in front of the prompt (Ollama's `context`)
+  std::string chat_template;        // Jinja, instead of the model's; empty: the model's
   SamplingChoice sampling;
   int max_tokens = -1;
   WhenFull when_full = WhenFull::kStop;
@@ -55,7 +57,7 @@ class ReplyWriter {
   struct Start {
     std::string model;  // of the stored model: "name:latest"
     int prompt_tokens = 0;
-    int reused_tokens = 0;
+    int reused_tokens = 0;  // of them, by the first sample: they were stored already
     std::vector<int32_t> prompt_ids;
     std::chrono::nanoseconds load_time{0};
     const LanguageModel* language_model = nullptr;  // for token texts of logprobs; lives as long as the writer
@@ -90,8 +92,11 @@ struct ReplyDelivery {
   std::function<HttpResponse(const Error&)> refuse;  // before anything was sent
 };
 
-// Acquires the model, renders and encodes the prompt, submits, and answers the exchange through the writer. Blocks for
-// the load and the submission only. A client that leaves aborts the reply.
+// Acquires the model, renders and encodes the prompt, submits, and answers the exchange through the writer: what a made
+// model says (system message, template, parameters) holds where the task says nothing. Blocks for the load and the
+// submission only; the rest happens on one thread that all replies of the process share. The exchange is answered when
+// the first token is there, so that whatever fails before it has a status of its own. A client that leaves aborts the
+// reply.
 void run_reply(ModelPool& pool, ReplyTask task, std::unique_ptr<ReplyWriter> writer, ReplyDelivery delivery,
                const std::shared_ptr<Exchange>& exchange);
 
