@@ -20,6 +20,7 @@ class ChannelStream final : public ReplyStream {
   Result<std::vector<ReplyPiece>> read(std::chrono::milliseconds timeout) override { return channel_->read(timeout); }
   void abort() override { channel_->abort(); }
   [[nodiscard]] bool has_ended() const override { return channel_->has_ended(); }
+  [[nodiscard]] int reused_tokens() const override { return channel_->reused_tokens(); }
   [[nodiscard]] const Reply& result() const override { return channel_->result(); }
 
  private:

@@ -62,6 +62,8 @@ class ReplyStream {
   // Ends the reply within one token (one chunk of the prompt).
   virtual void abort() = 0;
   [[nodiscard]] virtual bool has_ended() const = 0;
+  // Tokens of the prompt that were stored when the reply began; 0 before its first piece.
+  [[nodiscard]] virtual int reused_tokens() const = 0;
   // After the end. What was generated, even if the reply failed.
   [[nodiscard]] virtual const Reply& result() const = 0;
 };

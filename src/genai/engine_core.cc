@@ -338,6 +338,7 @@ Result<void> EngineCore::begin_reply(Writer& writer) {
   if (named != nullptr) named->cut.reset();
   counts_.prompt_tokens += static_cast<uint64_t>(writer.generation->reply().prefilled_tokens);
   counts_.reused_tokens += static_cast<uint64_t>(stored_tokens);
+  writer.channel->note_reused(stored_tokens);
   scheduler_.add(*writer.generation);
   return {};
 }

@@ -114,14 +114,20 @@ Result<std::vector<int32_t>> LanguageModel::encode_chat(std::span<const Message>
 }
 
 Result<std::vector<int32_t>> LanguageModel::encode_chat(const std::string& messages_json) const {
-  if (!has_chat_template()) {
-    return make_error(ErrorKind::kNotFound, "'{}' has no chat template: only a raw prompt can be given", name());
-  }
   ChatRequest request;
   request.messages_json = messages_json;
-  Result<std::string> text = parts_.chat_template->render(request);
+  TRY_ASSIGN(const std::string text, render_chat(request));
+  return encode_more_text(text);
+}
+
+Result<std::string> LanguageModel::render_chat(const ChatRequest& request, const ChatTemplate* instead) const {
+  const ChatTemplate* chosen = instead != nullptr ? instead : chat_template();
+  if (chosen == nullptr) {
+    return make_error(ErrorKind::kNotFound, "'{}' has no chat template: only a raw prompt can be given", name());
+  }
+  Result<std::string> text = chosen->render(request);
   if (!text) return at("chat template", std::move(text).error());
-  return encode(*text, false);
+  return text;
 }
 
 std::span<const int32_t> LanguageModel::after_prefix(std::span<const int32_t> prompt_ids) const {

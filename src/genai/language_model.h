@@ -55,6 +55,9 @@ class LanguageModel {
   [[nodiscard]] Result<std::vector<int32_t>> encode_chat(std::span<const Message> messages) const;
   // The same of a JSON list: [{"role": "user", "content": "..."}, ...].
   [[nodiscard]] Result<std::vector<int32_t>> encode_chat(const std::string& messages_json) const;
+  // The text that encode_chat() encodes; encode_more_text() makes its ids. `instead`: of the model's own template.
+  [[nodiscard]] Result<std::string> render_chat(const ChatRequest& request,
+                                                const ChatTemplate* instead = nullptr) const;
   // What of a prompt the device takes: not the prefix tokens that it begins with, since every context stands behind
   // them already. A prompt of nothing else stays.
   [[nodiscard]] std::span<const int32_t> after_prefix(std::span<const int32_t> prompt_ids) const;

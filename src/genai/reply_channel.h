@@ -46,6 +46,7 @@ class ReplyChannel {
   ReplyChannel(std::shared_ptr<EngineSignals> signals, size_t capacity, std::function<void()> on_ready);
 
   // The engine's side.
+  void note_reused(int tokens) { reused_tokens_.store(tokens, std::memory_order_relaxed); }
   void push(ReplyPiece&& piece);
   void end(Reply&& reply, std::optional<Error> error);
   [[nodiscard]] bool is_full() const;
@@ -56,6 +57,7 @@ class ReplyChannel {
   Result<std::vector<ReplyPiece>> read(std::chrono::milliseconds timeout);
   void abort();
   [[nodiscard]] bool has_ended() const;
+  [[nodiscard]] int reused_tokens() const { return reused_tokens_.load(std::memory_order_relaxed); }
   [[nodiscard]] const Reply& result() const;
   // Nobody reads any more: aborts, and returns when on_ready is not running and will not be called again.
   void close();
@@ -73,6 +75,7 @@ class ReplyChannel {
   Reply reply_;
   std::optional<Error> error_;
   std::atomic<bool> is_abort_wanted_{false};
+  std::atomic<int> reused_tokens_{0};
   std::mutex ready_mutex_;  // held while on_ready_ runs
   std::function<void()> on_ready_;
 };

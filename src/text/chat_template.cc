@@ -1,6 +1,7 @@
 #include "text/chat_template.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/json.h"
 #include "text/foreign.h"
@@ -11,11 +12,21 @@ namespace hotaru {
 Result<ChatTemplate> ChatTemplate::create(const TextBundle& bundle) {
   if (bundle.chat_template.empty()) return make_error(ErrorKind::kNotFound, "the model has no chat template");
   const std::string special = Json(bundle.special_tokens).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return create(bundle.chat_template, bundle.tool_use_template, special);
+}
+
+Result<ChatTemplate> ChatTemplate::with_source(std::string source) const {
+  return create(std::move(source), "", special_tokens_json_);
+}
+
+Result<ChatTemplate> ChatTemplate::create(std::string source, std::string_view tool_use,
+                                          std::string special_tokens_json) {
   ChatTemplate result;
-  result.source_ = bundle.chat_template;
+  result.source_ = std::move(source);
+  result.special_tokens_json_ = std::move(special_tokens_json);
   TRY_ASSIGN(result.handle_, foreign::handle_of(hotaru_text_template_free, hotaru_text_template_create,
-                                                foreign::view(bundle.chat_template),
-                                                foreign::view(bundle.tool_use_template), foreign::view(special)));
+                                                foreign::view(result.source_), foreign::view(tool_use),
+                                                foreign::view(result.special_tokens_json_)));
   return result;
 }
 

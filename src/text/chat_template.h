@@ -28,6 +28,9 @@ class ChatTemplate {
   // kNotFound when the bundle has no template.
   static Result<ChatTemplate> create(const TextBundle& bundle);
 
+  // Another Jinja source with the same special tokens; it serves requests with tools, too.
+  [[nodiscard]] Result<ChatTemplate> with_source(std::string source) const;
+
   // Tokenise the result without add_special_tokens: BOS is the template's business. An error of the template itself
   // (raise_exception: "roles must alternate") is kInvalid.
   [[nodiscard]] Result<std::string> render(const ChatRequest& request) const;
@@ -35,8 +38,10 @@ class ChatTemplate {
   [[nodiscard]] const std::string& source() const { return source_; }  // Jinja
 
  private:
+  static Result<ChatTemplate> create(std::string source, std::string_view tool_use, std::string special_tokens_json);
   std::shared_ptr<HotaruTextTemplate> handle_;
   std::string source_;
+  std::string special_tokens_json_;
 };
 
 }  // namespace hotaru
