@@ -46,7 +46,8 @@ struct ReplyTask {
   int samples = 1;
   int top_logprobs = -1;               // -1: none
   std::optional<GrammarSpec> grammar;  // the reply obeys it
-  std::optional<bool> thinks;          // nothing: as the model's template does
+  std::optional<bool> thinks;          // nothing: as the model's template does, but not under a grammar
+  bool must_think = false;             // a model that cannot reason is an error (kInvalid)
   std::optional<KeepAlive> keep_alive;
 };
 
