@@ -6,9 +6,7 @@ namespace {
 constexpr size_t kLongestWord = 80;  // Ollama's
 constexpr size_t kMostParts = 4;
 
-bool is_letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 // A word cannot be "", ".", ".." or hidden: it begins with a letter, a digit or '_'.
 bool is_word(std::string_view word) {
@@ -43,8 +41,9 @@ bool is_path_of_words(std::string_view text) {
 
 Result<ModelName> ModelName::parse(std::string_view text) {
   const auto refused = [text] {
-    return invalid("invalid model name '{}': want letters, digits, '.', '_', '-' and '/' between parts, then ':' and a tag",
-                   text.substr(0, 2 * kLongestWord));
+    return invalid(
+        "invalid model name '{}': want letters, digits, '.', '_', '-' and '/' between parts, then ':' and a tag",
+        text.substr(0, 2 * kLongestWord));
   };
   std::string_view rest = text;
   const std::string_view path = take_until(rest, ':');
