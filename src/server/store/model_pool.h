@@ -20,6 +20,7 @@ namespace hotaru::server {
 using KeepAlive = std::chrono::milliseconds;
 // A number of seconds or a Go duration ("5m", "1h30m", "-1").
 Result<KeepAlive> parse_keep_alive(const Json& value);
+Result<KeepAlive> parse_keep_alive(std::string_view text);
 
 struct ModelPoolOptions {
   uint64_t memory_bytes = 0;  // of all devices together; 0: what the machine has
@@ -30,7 +31,7 @@ struct ModelPoolOptions {
   int queued = 512;  // EngineOptions.queued_requests
 };
 
-// Keeps the model loaded while it lives.
+// Keeps the model loaded while it lives; may outlive the pool. Letting go never waits for the engine to end.
 struct ModelLease {
   StoredModel stored;
   std::shared_ptr<Engine> engine;
@@ -40,7 +41,7 @@ struct ModelLease {
 };
 
 struct LoadedModel {
-  StoredModel stored;
+  StoredModel stored;  // by the name of the last request: copies, adapters and made models share their HEF's engine
   uint64_t device_bytes = 0;
   int context_tokens = 0;
   std::optional<std::chrono::system_clock::time_point> expires_at;  // nothing: never
