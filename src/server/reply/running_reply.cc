@@ -119,10 +119,6 @@ bool RunningReply::end_sample(int index, std::optional<Error> error) {
   Sample& sample = samples_[static_cast<size_t>(index)];
   sample.has_ended = true;
   const Reply& reply = sample.stream->result();
-  // Not by the client, who would have left: the model goes away.
-  if (!error && reply.status == ReplyStatus::kAborted) {
-    error = make_error(ErrorKind::kAborted, "the reply was stopped by the server");
-  }
   // Before a byte has gone out an error still has a status of its own.
   if (error && !(parts_.delivery.streams && has_started_)) {
     refuse(*error);
