@@ -42,8 +42,7 @@ class BlockReader {
       const std::string id = block.required_text("tool_use_id");
       messages_->add_tool_result(id, read_result(block));
     } else if (block.ok()) {
-      const std::string_view wanted =
-          role_ == "user" ? "want text or tool_result" : "want text, thinking or tool_use";
+      const std::string_view wanted = role_ == "user" ? "want text or tool_result" : "want text, thinking or tool_use";
       block.refuse("type", fmt::format("got {}, {}: Hotaru's models read text only", json_excerpt(Json(type)), wanted));
     }
   }

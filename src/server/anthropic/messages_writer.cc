@@ -132,9 +132,9 @@ std::string MessagesWriter::on_end(const End& end) {
   has_ended_ = true;
   if (said_.error) {
     if (!answer_.streams) return {};
-    return bytes + named_event("error", *parse_json(error_body(kPath, http_status(said_.error->kind),
-                                                               said_.error->message),
-                                                    "error"));
+    return bytes +
+           named_event("error",
+                       *parse_json(error_body(kPath, http_status(said_.error->kind), said_.error->message), "error"));
   }
   const Json whole = message();
   const Json delta{{"stop_reason", whole["stop_reason"]}, {"stop_sequence", whole["stop_sequence"]}};

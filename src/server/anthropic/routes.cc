@@ -44,12 +44,10 @@ void answer_count(ModelPool& pool, const std::shared_ptr<Exchange>& exchange) {
 }  // namespace
 
 void add_anthropic_routes(Router& router, ModelPool& pool) {
-  router.add({"POST", "/v1/messages", [&pool](const std::shared_ptr<Exchange>& exchange) {
-                answer_messages(pool, exchange);
-              }});
-  router.add({"POST", "/v1/messages/count_tokens", [&pool](const std::shared_ptr<Exchange>& exchange) {
-                answer_count(pool, exchange);
-              }});
+  router.add({"POST", "/v1/messages",
+              [&pool](const std::shared_ptr<Exchange>& exchange) { answer_messages(pool, exchange); }});
+  router.add({"POST", "/v1/messages/count_tokens",
+              [&pool](const std::shared_ptr<Exchange>& exchange) { answer_count(pool, exchange); }});
 }
 
 }  // namespace hotaru::server

@@ -8,8 +8,8 @@ namespace hotaru::server {
 std::string new_id(std::string_view prefix) {
   constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   constexpr int kLength = 24;
-  thread_local std::mt19937_64 generator{
-      (static_cast<uint64_t>(std::random_device{}()) << 32U) ^ static_cast<uint64_t>(std::random_device{}())};
+  thread_local std::mt19937_64 generator{(static_cast<uint64_t>(std::random_device{}()) << 32U) ^
+                                         static_cast<uint64_t>(std::random_device{}())};
   std::uniform_int_distribution<size_t> letter(0, kLetters.size() - 1);
   std::string id(prefix);
   for (int i = 0; i < kLength; i++) id += kLetters[letter(generator)];

@@ -1,7 +1,7 @@
 #include "server/openai/chat_request.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "server/openai/messages.h"

@@ -124,16 +124,36 @@ TEST(ChatRequest, FormatsAreGrammars) {
   EXPECT_EQ(refusal_with(R"("response_format": {"type": "json_schema"})").field, "response_format.json_schema");
   EXPECT_EQ(refusal_with(R"("response_format": {"type": "json_schema", "json_schema": {"name": "n"}})").field,
             "response_format.json_schema.schema");
-  EXPECT_EQ(refusal_with(R"("response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": 3}})").field,
-            "response_format.json_schema.schema");
+  EXPECT_EQ(
+      refusal_with(R"("response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": 3}})").field,
+      "response_format.json_schema.schema");
 }
 
 TEST(ChatRequest, EveryWrongTypeIsNamed) {
-  for (const std::string_view field :
-       {"temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
-        "max_tokens", "max_completion_tokens", "n", "stop", "stream", "stream_options", "logit_bias", "logprobs",
-        "top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "lora",
-        "chat_template_kwargs"}) {
+  for (const std::string_view field : {"temperature",
+                                       "top_p",
+                                       "top_k",
+                                       "min_p",
+                                       "seed",
+                                       "frequency_penalty",
+                                       "presence_penalty",
+                                       "repetition_penalty",
+                                       "max_tokens",
+                                       "max_completion_tokens",
+                                       "n",
+                                       "stop",
+                                       "stream",
+                                       "stream_options",
+                                       "logit_bias",
+                                       "logprobs",
+                                       "top_logprobs",
+                                       "tools",
+                                       "tool_choice",
+                                       "parallel_tool_calls",
+                                       "response_format",
+                                       "reasoning_effort",
+                                       "lora",
+                                       "chat_template_kwargs"}) {
     for (const std::string_view wrong : {R"([["x"]])", R"({"x": []})"}) {
       const bool is_object = wrong.starts_with('{');
       if (is_object && (field == "chat_template_kwargs")) continue;

@@ -60,16 +60,16 @@ TEST(ChatWriter, Streams) {
   const std::string head =
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"demo",)"
       R"("system_fingerprint":"fp_hotaru","choices":)";
-  EXPECT_EQ(
-      played.says("Hel").says("").says("lo").ends(ReplyStatus::kMaxTokens).stream(),
-      head + R"([{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,)" +
-          R"("finish_reason":null}],"usage":null})" + "\n\n" + head +
-          R"([{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null})" + "\n\n" +
-          head + R"([{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}],"usage":null})" +
-          "\n\n" + head + R"([{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null})" +
-          "\n\n" + head + R"([],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)" +
-          R"("prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":0}}})" +
-          "\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(played.says("Hel").says("").says("lo").ends(ReplyStatus::kMaxTokens).stream(),
+            head + R"([{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,)" +
+                R"("finish_reason":null}],"usage":null})" + "\n\n" + head +
+                R"([{"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}],"usage":null})" +
+                "\n\n" + head +
+                R"([{"index":0,"delta":{"content":"lo"},"logprobs":null,"finish_reason":null}],"usage":null})" +
+                "\n\n" + head + R"([{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null})" +
+                "\n\n" + head + R"([],"usage":{"prompt_tokens":5,"completion_tokens":3,"total_tokens":8,)" +
+                R"("prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":0}}})" +
+                "\n\ndata: [DONE]\n\n");
 }
 
 TEST(ChatWriter, NoUsageUnlessAsked) {
@@ -131,7 +131,8 @@ TEST(ChatWriter, SamplesAreChoices) {
   answer.samples = 2;
   ChatWriter writer(answer);
   PlayedReply played(writer);
-  const Json body = body_of(played.says("a").says("b", 1).says("c", 1).ends().ends(ReplyStatus::kMaxTokens, 1).response());
+  const Json body =
+      body_of(played.says("a").says("b", 1).says("c", 1).ends().ends(ReplyStatus::kMaxTokens, 1).response());
   ASSERT_EQ(body["choices"].size(), 2U);
   EXPECT_EQ(body["choices"][1]["index"], 1);
   EXPECT_EQ(body["choices"][1]["message"]["content"], "bc");
@@ -142,9 +143,8 @@ TEST(ChatWriter, SamplesAreChoices) {
   ChatWriter streamer(answer);
   PlayedReply streamed(streamer);
   const std::vector<Json> events = events_of(streamed.says("a").says("b", 1).ends().ends({}, 1).stream());
-  const auto roles = std::ranges::count_if(events, [](const Json& event) {
-    return event.is_object() && event["choices"][0]["delta"].contains("role");
-  });
+  const auto roles = std::ranges::count_if(
+      events, [](const Json& event) { return event.is_object() && event["choices"][0]["delta"].contains("role"); });
   EXPECT_EQ(roles, 2);
 }
 
@@ -163,11 +163,11 @@ TEST(ChatWriter, LogprobsHaveTheBytes) {
   ChatWriter writer(answer);
   PlayedReply played(writer);
   const int32_t the = token_of(" the");
-  const Json logprobs = first_choice(body_of(played.plays(scored(the, " the", -0.5F, {{the, -0.5F}, {token_of("a"),
-                                             -std::numeric_limits<float>::infinity()}}))
-                                                 .plays(scored(kEndOfTurn, "", -0.25F, {}))
-                                                 .ends()
-                                                 .response()))["logprobs"];
+  const Json logprobs = first_choice(body_of(
+      played.plays(scored(the, " the", -0.5F, {{the, -0.5F}, {token_of("a"), -std::numeric_limits<float>::infinity()}}))
+          .plays(scored(kEndOfTurn, "", -0.25F, {}))
+          .ends()
+          .response()))["logprobs"];
   EXPECT_EQ(logprobs.dump(), R"({"content":[{"token":" the","logprob":-0.5,"bytes":[32,116,104,101],"top_logprobs":[)"
                              R"({"token":" the","logprob":-0.5,"bytes":[32,116,104,101]},)"
                              R"({"token":"a","logprob":-9999.0,"bytes":[97]}]}],"refusal":null})");

@@ -22,8 +22,7 @@ class CompletionLogprobs {
   explicit CompletionLogprobs(size_t text_offset = 0, bool has_top = false)
       : next_offset_(text_offset), has_top_(has_top) {}
   // No `logprob`: nothing was predicted here, as of a prompt's first token.
-  void add(const LanguageModel& model, int32_t id, std::optional<double> logprob,
-           const std::vector<TokenLogprob>& top);
+  void add(const LanguageModel& model, int32_t id, std::optional<double> logprob, const std::vector<TokenLogprob>& top);
   // What was added since the last take(): tokens, token_logprobs, top_logprobs, text_offset.
   [[nodiscard]] Json take();
   [[nodiscard]] bool empty() const { return tokens_.empty(); }

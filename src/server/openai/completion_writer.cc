@@ -6,21 +6,12 @@
 
 #include "server/openai/chat_writer.h"
 #include "server/openai/server_sent_events.h"
-#include "server/openai/token_logprobs.h"
 #include "server/request/errors.h"
 
 namespace hotaru::server {
 namespace {
 
 constexpr std::string_view kPath = "/v1/completions";
-
-std::string text_of(const CompletionPrompt& prompt, const ReplyWriter::Start& start) {
-  if (const auto* text = std::get_if<TextPrompt>(&prompt)) return text->text;
-  const Tokenizer* tokenizer = start.language_model != nullptr ? start.language_model->tokenizer() : nullptr;
-  if (tokenizer == nullptr) return {};
-  auto text = tokenizer->decode(std::get<IdsPrompt>(prompt).ids, false);
-  return text ? *std::move(text) : std::string();
-}
 
 std::string_view reason_of(const Reply& reply) {
   const bool is_cut = reply.status == ReplyStatus::kMaxTokens || reply.status == ReplyStatus::kContextFull;
@@ -66,6 +57,14 @@ Json CompletionAnswer::choice(int index, std::string text, Json logprobs, Json f
   return json;
 }
 
+std::string prompt_text(const CompletionPrompt& prompt, const LanguageModel* model) {
+  if (const auto* text = std::get_if<TextPrompt>(&prompt)) return text->text;
+  const Tokenizer* tokenizer = model != nullptr ? model->tokenizer() : nullptr;
+  if (tokenizer == nullptr) return {};
+  auto text = tokenizer->decode(std::get<IdsPrompt>(prompt).ids, false);
+  return text ? *std::move(text) : std::string();
+}
+
 HttpResponse completion_response(const CompletionAnswer& answer, std::vector<CompletionPart> parts) {
   Json json = answer.head();
   Json choices = Json::array();
@@ -102,7 +101,7 @@ CompletionWriter::CompletionWriter(CompletionAnswer answer, CompletionPrompt pro
 
 void CompletionWriter::on_start(const Start& start) {
   start_ = start;
-  if (answer_.echoes || answer_.logprobs >= 0) prompt_text_ = text_of(prompt_, start);
+  if (answer_.echoes || answer_.logprobs >= 0) prompt_text_ = prompt_text(prompt_, start.language_model);
   for (Sample& sample : samples_) {
     sample.logprobs = CompletionLogprobs(characters(prompt_text_), answer_.logprobs > 0);
   }
@@ -127,7 +126,8 @@ std::string CompletionWriter::on_delta(const Delta& delta) {
   sample.text += piece.text;
   sample.logprob_sum += static_cast<double>(piece.logprob);
   const LanguageModel* model = start_.language_model;
-  if (answer_.logprobs >= 0 && model != nullptr && piece.id >= 0 && !is_end_token(*model, piece.id)) {
+  // The end of a text too: lm-evaluation-harness counts on a generated token behind the prompt's.
+  if (answer_.logprobs >= 0 && model != nullptr && piece.id >= 0) {
     sample.logprobs.add(*model, piece.id, static_cast<double>(piece.logprob), piece.top);
   }
   if (!answer_.streams) return {};

@@ -12,8 +12,8 @@ namespace hotaru::server {
 
 // Collects messages for a template: {"role", "content", "tool_calls", ...}.
 //
-// Ids of calls are replaced by their numbers, nine digits wide: Mistral's templates refuse everything else, and no other
-// template prints them.
+// Ids of calls are replaced by their numbers, nine digits wide: Mistral's templates refuse everything else, and no
+// other template prints them.
 class TemplateMessages {
  public:
   void add(std::string_view role, std::string content);

@@ -109,25 +109,23 @@ TEST(ResponsesWriter, AnswersInOnePiece) {
   body["output"][1]["id"] = "msg_1";
   EXPECT_TRUE(body["completed_at"].is_number());
   body["completed_at"] = nullptr;
-  EXPECT_EQ(
-      body.dump(),
-      R"({"id":"resp_1","object":"response","created_at":1700000000,"completed_at":null,"status":"completed",)"
-      R"("model":"demo","output":[{"id":"rs_1","type":"reasoning","status":"completed","summary":[)"
-      R"({"type":"summary_text","text":"Hm."}]},{"id":"msg_1","type":"message","status":"completed",)"
-      R"("role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]}]}],)"
-      R"("error":null,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"metadata":{},)"
-      R"("parallel_tool_calls":true,"reasoning":{"effort":null,"summary":null},"temperature":1.0,)"
-      R"("text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled",)"
-      R"("previous_response_id":null,"background":false,"store":false,"service_tier":"default",)"
-      R"("usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":0},)"
-      R"("output_tokens":3,"output_tokens_details":{"reasoning_tokens":1},"total_tokens":8}})");
+  EXPECT_EQ(body.dump(),
+            R"({"id":"resp_1","object":"response","created_at":1700000000,"completed_at":null,"status":"completed",)"
+            R"("model":"demo","output":[{"id":"rs_1","type":"reasoning","status":"completed","summary":[)"
+            R"({"type":"summary_text","text":"Hm."}]},{"id":"msg_1","type":"message","status":"completed",)"
+            R"("role":"assistant","content":[{"type":"output_text","text":"Hello","annotations":[],"logprobs":[]}]}],)"
+            R"("error":null,"incomplete_details":null,"instructions":null,"max_output_tokens":null,"metadata":{},)"
+            R"("parallel_tool_calls":true,"reasoning":{"effort":null,"summary":null},"temperature":1.0,)"
+            R"("text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled",)"
+            R"("previous_response_id":null,"background":false,"store":false,"service_tier":"default",)"
+            R"("usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":2,"cache_write_tokens":0},)"
+            R"("output_tokens":3,"output_tokens_details":{"reasoning_tokens":1},"total_tokens":8}})");
 }
 
 TEST(ResponsesWriter, StreamsItemsAsTheyComeIntoBeing) {
   ResponsesWriter writer(answer_of(true));
   PlayedReply played(writer);
-  const auto events =
-      read_events(played.thinks("Hm.").says("Hel").says("lo").calls("f", R"({"x":1})").ends().stream());
+  const auto events = read_events(played.thinks("Hm.").says("Hel").says("lo").calls("f", R"({"x":1})").ends().stream());
   EXPECT_THAT(names_of(events),
               ElementsAre("response.created", "response.in_progress", "response.output_item.added",
                           "response.reasoning_summary_part.added", "response.reasoning_summary_text.delta",

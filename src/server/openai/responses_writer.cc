@@ -148,8 +148,7 @@ std::string ResponsesWriter::add_call(const GatheredCall& call) {
   const std::string id = new_id("fc_");
   const size_t index = output_.size();
   Json item = call_item(id, call, "completed");
-  bytes += event("response.output_item.added",
-                 {{"output_index", index}, {"item", call_item(id, call, "in_progress")}});
+  bytes += event("response.output_item.added", {{"output_index", index}, {"item", call_item(id, call, "in_progress")}});
   bytes += event("response.function_call_arguments.delta",
                  {{"item_id", id}, {"output_index", index}, {"delta", call.call.arguments_json}});
   bytes += event(

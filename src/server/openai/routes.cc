@@ -7,8 +7,10 @@
 #include "server/openai/answering.h"
 #include "server/openai/chat_request.h"
 #include "server/openai/chat_writer.h"
+#include "server/openai/completion_job.h"
 #include "server/openai/completion_request.h"
 #include "server/openai/completion_writer.h"
+#include "server/openai/embeddings.h"
 #include "server/openai/responses_request.h"
 #include "server/openai/responses_writer.h"
 
@@ -44,6 +46,10 @@ void answer_completion(ModelPool& pool, const SharedExchange& exchange) {
     answer.echoes = request.echoes;
     answer.streams = request.streams;
     answer.includes_usage = request.includes_usage;
+    if (request.prompts.size() > 1 || (request.echoes && request.logprobs >= 0)) {
+      std::make_shared<CompletionJob>(std::move(request), std::move(answer), exchange)->start(pool);
+      return;
+    }
     const bool streams = request.streams;
     std::visit([&](const auto& prompt) { request.task.prompt = prompt; }, request.prompts.front());
     auto writer = std::make_unique<CompletionWriter>(std::move(answer), std::move(request.prompts.front()));
@@ -72,6 +78,7 @@ void add_openai_routes(Router& router, ModelPool& pool) {
   };
   add("/v1/chat/completions", answer_chat);
   add("/v1/completions", answer_completion);
+  add("/v1/embeddings", answer_embeddings);
   add("/v1/responses", answer_response);
 }
 

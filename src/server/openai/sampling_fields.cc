@@ -44,8 +44,18 @@ void read_stop(Fields& fields, ReplyTask& task) {
 
 }  // namespace
 
-void read_common_sampling(Fields& fields, ReplyTask& task) {
+void read_model(Fields& fields, ReplyTask& task) {
   task.model = fields.required_text("model");
+  task.lora = fields.text("lora").value_or("");
+  const Json* keep_alive = fields.any("keep_alive");
+  if (keep_alive == nullptr) return;
+  auto duration = parse_keep_alive(*keep_alive);
+  if (!duration) return fields.refuse("keep_alive", duration.error().message);
+  task.keep_alive = *duration;
+}
+
+void read_common_sampling(Fields& fields, ReplyTask& task) {
+  read_model(fields, task);
   SamplingChoice& sampling = task.sampling;
   sampling.temperature = read_float(fields, "temperature", 0.0, 2.0);
   sampling.top_p = read_float(fields, "top_p", 0.0, 1.0);
@@ -55,15 +65,6 @@ void read_common_sampling(Fields& fields, ReplyTask& task) {
   constexpr int64_t kLow = std::numeric_limits<int64_t>::min();
   constexpr int64_t kHigh = std::numeric_limits<int64_t>::max();
   if (const auto seed = fields.integer("seed", kLow, kHigh)) sampling.seed = static_cast<uint64_t>(*seed);
-  task.lora = fields.text("lora").value_or("");
-  if (const Json* keep_alive = fields.any("keep_alive")) {
-    auto duration = parse_keep_alive(*keep_alive);
-    if (duration) {
-      task.keep_alive = *duration;
-    } else {
-      fields.refuse("keep_alive", duration.error().message);
-    }
-  }
 }
 
 void read_sampling(Fields& fields, ReplyTask& task) {

@@ -9,6 +9,8 @@ namespace hotaru::server {
 // model, temperature, top_p, frequency_penalty, presence_penalty, seed, stop, logit_bias; Hotaru's top_k, min_p,
 // repetition_penalty, lora, keep_alive.
 void read_sampling(Fields& fields, ReplyTask& task);
+// model; Hotaru's lora and keep_alive.
+void read_model(Fields& fields, ReplyTask& task);
 // Anthropic's and Hotaru's share of them, which OpenAI's responses have too: model, temperature, top_p, top_k, seed,
 // min_p, repetition_penalty, lora, keep_alive.
 void read_common_sampling(Fields& fields, ReplyTask& task);

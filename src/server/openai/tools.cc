@@ -38,8 +38,8 @@ void read_choice_text(Fields& fields, const std::string& choice, RequestedTools&
   } else if (choice == "required") {
     tools.use = RequestedTools::Use::kRequired;
   } else if (choice != "auto") {
-    fields.refuse("tool_choice", fmt::format("got {}, want none, auto, required or a function's name",
-                                             json_excerpt(Json(choice))));
+    fields.refuse("tool_choice",
+                  fmt::format("got {}, want none, auto, required or a function's name", json_excerpt(Json(choice))));
   }
 }
 

@@ -14,8 +14,8 @@ struct RequestedTools {
   enum class Use { kAuto, kNone, kRequired, kNamed };
   Json tools = Json::array();  // as templates know them: {"type": "function", "function": {"name", ...}}
   Use use = Use::kAuto;
-  std::string name;          // of kNamed
-  bool in_parallel = true;   // several calls in one reply
+  std::string name;         // of kNamed
+  bool in_parallel = true;  // several calls in one reply
 };
 
 // A chat completion's tools, tool_choice, parallel_tool_calls.
