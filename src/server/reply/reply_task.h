@@ -19,11 +19,18 @@
 
 namespace hotaru::server {
 
+// How a chat's tools are to be used.
+struct ToolUse {
+  bool must_call = false;         // the reply is a call, and nothing else
+  std::string only = {};          // of this tool; empty: of any
+  bool calls_in_parallel = true;  // there may be several in one reply
+};
 struct ChatPrompt {
   std::string messages_json;    // as Hugging Face templates know them: role, content, tool_calls (arguments as objects)
   std::string variables_json;   // tools, enable_thinking, documents ...; empty for none
   bool continues_last = false;  // the last message is the beginning of the assistant's reply
   bool has_tools = false;       // the reply may hold calls
+  ToolUse tool_use = {};        // with has_tools
 };
 struct TextPrompt {
   std::string text;  // through no template
