@@ -17,6 +17,9 @@ class LLMGeneratorCompletion::Impl {
  public:
   // The state's conversation has begun this turn.
   Impl(std::shared_ptr<LlmState> state, Conversation::Turn turn, std::optional<uint64_t> seed);
+  // Another sample: of no conversation; the state keeps the model alive.
+  Impl(std::shared_ptr<LlmState> state, std::unique_ptr<ReplyStream> stream, size_t dropped_messages,
+       std::optional<uint64_t> seed);
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl();
@@ -38,6 +41,7 @@ class LLMGeneratorCompletion::Impl {
   void close(bool has_failed);
 
   std::shared_ptr<LlmState> state_;
+  const bool is_of_conversation_;
   std::unique_ptr<ReplyStream> stream_;
   std::mutex read_mutex_;  // guards what follows
   std::deque<ReplyPiece> unread_;

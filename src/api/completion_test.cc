@@ -124,6 +124,44 @@ TEST(Completion, MaxTokensCutsAndTheRecoverySequenceFollowsUncounted) {
   EXPECT_EQ(fake.llm.get_context_usage_size().value(), prompt + whole.generated_tokens());
 }
 
+TEST(Completion, SamplesAreRepliesOfSeedsThatFollowEachOther) {
+  constexpr size_t kSamples = 5;
+  std::vector<std::string> wanted;
+  size_t prompt = 0;
+  for (size_t i = 0; i < kSamples; i++) {
+    FakeLlm alone;
+    LLMGeneratorParams params = limited(alone.llm, 12);
+    params.set_seed(1 + i);
+    LLMGeneratorCompletion reply = alone.llm.generate(params, kHello).expect("generate");
+    wanted.push_back(reply.read_all().value());
+    prompt = reply.prefilled_tokens();
+  }
+  EXPECT_NE(wanted[0], wanted[1]);
+  std::vector<LLMGeneratorCompletion> replies;
+  {
+    FakeLlm fake;
+    LLMGenerator generator = fake.llm.create_generator(limited(fake.llm, 12));
+    generator.write(kHello).expect("write");
+    EXPECT_EQ(generator.generate_samples(0).status(), ErrorCode::INVALID_ARGUMENT);
+    generator.write(kHello).expect("write");
+    replies = generator.generate_samples(kSamples).expect("samples");
+    ASSERT_EQ(replies.size(), kSamples);
+    EXPECT_EQ(replies[0].read_all().value(), wanted[0]);
+    EXPECT_EQ(replies[0].prefilled_tokens(), prompt);
+    // The first has ended, and the conversation goes on with it; the others leave no trace.
+    const size_t used = fake.llm.get_context_usage_size().value();
+    EXPECT_EQ(replies[4].read_all().value(), wanted[4]);
+    EXPECT_EQ(fake.llm.get_context_usage_size().value(), used);
+    EXPECT_LT(replies[4].prefilled_tokens(), 3U);
+    EXPECT_TRUE(fake.llm.clear_context());
+  }
+  for (size_t i = 1; i < 4; i++) {  // they outlive the LLM
+    EXPECT_EQ(replies[i].seed(), 1 + i);
+    EXPECT_EQ(replies[i].read_all().value(), wanted[i]);
+    EXPECT_EQ(replies[i].generation_status(), Status::MAX_TOKENS_REACHED);
+  }
+}
+
 TEST(Completion, ResumingSaysWhatWouldHaveBeenSaid) {
   FakeLlm fake;
   const std::string whole = fake.llm.generate(limited(fake.llm, 24), kHello).value().read_all().value();

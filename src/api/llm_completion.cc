@@ -34,8 +34,17 @@ LLMToken token_of(ReplyPiece piece) {
 LLMGeneratorCompletion::Impl::Impl(std::shared_ptr<LlmState> state, Conversation::Turn turn,
                                    std::optional<uint64_t> seed)
     : state_(std::move(state)),
+      is_of_conversation_(true),
       stream_(std::move(turn.stream)),
       dropped_messages_(static_cast<size_t>(turn.dropped_messages)),
+      seed_(seed) {}
+
+LLMGeneratorCompletion::Impl::Impl(std::shared_ptr<LlmState> state, std::unique_ptr<ReplyStream> stream,
+                                   size_t dropped_messages, std::optional<uint64_t> seed)
+    : state_(std::move(state)),
+      is_of_conversation_(false),
+      stream_(std::move(stream)),
+      dropped_messages_(dropped_messages),
       seed_(seed) {}
 
 LLMGeneratorCompletion::Impl::~Impl() { abort(); }
@@ -45,7 +54,7 @@ void LLMGeneratorCompletion::Impl::close(bool has_failed) {
   const Reply& reply = stream_->result();
   prefilled_tokens_ = static_cast<size_t>(reply.prefilled_tokens);
   shifts_ = static_cast<size_t>(reply.shifts);
-  {
+  if (is_of_conversation_) {
     const std::lock_guard lock(state_->mutex);
     if (has_failed) {
       state_->conversation.drop();

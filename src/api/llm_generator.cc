@@ -11,6 +11,8 @@
 namespace hotaru::genai {
 namespace {
 
+constexpr size_t kMostSamples = 1024;
+
 hotaru::WhenFull when_full_of(WhenFull policy) {
   switch (policy) {
     case WhenFull::ERROR:
@@ -38,29 +40,48 @@ TurnOptions turn_options(const LlmState& state, const LLMGeneratorParams::Impl& 
   return options;
 }
 
-Result<LLMGeneratorCompletion> completion_of(const std::shared_ptr<LlmState>& state, Result<Conversation::Turn> turn,
-                                             std::optional<uint64_t> seed) {
-  if (!turn) return std::move(turn).error();
+LLMGeneratorCompletion completion_of(const std::shared_ptr<LlmState>& state, Conversation::Turn turn,
+                                     std::optional<uint64_t> seed) {
   state->is_replying = true;
-  return LLMGeneratorCompletion(std::make_unique<LLMGeneratorCompletion::Impl>(state, *std::move(turn), seed));
+  return LLMGeneratorCompletion(std::make_unique<LLMGeneratorCompletion::Impl>(state, std::move(turn), seed));
 }
 
 }  // namespace
 
-Result<LLMGeneratorCompletion> begin_reply(const std::shared_ptr<LlmState>& state, const LLMGeneratorParams& params,
-                                           std::vector<PromptPart> parts) {
+Result<std::vector<LLMGeneratorCompletion>> begin_replies(const std::shared_ptr<LlmState>& state,
+                                                          const LLMGeneratorParams& params,
+                                                          std::vector<PromptPart> parts, size_t count) {
+  if (count < 1 || count > kMostSamples) return invalid("samples: got {}, want 1 to {}", count, kMostSamples);
   const std::lock_guard lock(state->mutex);
   TRY(state->check_idle());
   TurnOptions options = turn_options(*state, params.impl());
   options.continues_text = !parts.empty() && parts.back().kind == PromptPart::Kind::kText;
   state->conversation.set_dropped_marks(state->dropped_begin, state->dropped_end);
-  return completion_of(state, state->conversation.begin(std::move(parts), options), options.generation.sampling.seed);
+  options.samples = static_cast<int>(count);
+  TRY_ASSIGN(Conversation::Turn turn, state->conversation.begin(std::move(parts), options));
+  uint64_t seed = options.generation.sampling.seed;
+  std::vector<std::unique_ptr<ReplyStream>> others = std::move(turn.others);
+  const auto dropped_messages = static_cast<size_t>(turn.dropped_messages);
+  std::vector<LLMGeneratorCompletion> completions;
+  completions.push_back(completion_of(state, std::move(turn), seed));
+  for (std::unique_ptr<ReplyStream>& other : others) {
+    completions.emplace_back(
+        std::make_unique<LLMGeneratorCompletion::Impl>(state, std::move(other), dropped_messages, ++seed));
+  }
+  return completions;
+}
+
+Result<LLMGeneratorCompletion> begin_reply(const std::shared_ptr<LlmState>& state, const LLMGeneratorParams& params,
+                                           std::vector<PromptPart> parts) {
+  TRY_ASSIGN(std::vector<LLMGeneratorCompletion> completions, begin_replies(state, params, std::move(parts), 1));
+  return std::move(completions.front());
 }
 
 Result<LLMGeneratorCompletion> resume_reply(const std::shared_ptr<LlmState>& state, const LLMGeneratorParams& params) {
   const std::lock_guard lock(state->mutex);
   TRY(state->check_idle());
-  return completion_of(state, state->conversation.resume(turn_options(*state, params.impl())), std::nullopt);
+  TRY_ASSIGN(Conversation::Turn turn, state->conversation.resume(turn_options(*state, params.impl())));
+  return completion_of(state, std::move(turn), std::nullopt);
 }
 
 LLMGenerator::LLMGenerator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -82,6 +103,10 @@ Expected<void> LLMGenerator::write(const std::vector<std::string>& messages) {
 
 Expected<LLMGeneratorCompletion> LLMGenerator::generate() {
   return expected_of(begin_reply(impl_->state, impl_->params, std::exchange(impl_->parts, {})));
+}
+
+Expected<std::vector<LLMGeneratorCompletion>> LLMGenerator::generate_samples(size_t count) {
+  return expected_of(begin_replies(impl_->state, impl_->params, std::exchange(impl_->parts, {}), count));
 }
 
 }  // namespace hotaru::genai

@@ -145,7 +145,7 @@ std::string Conversation::without_dropped(const std::string& message) const {
   return json.dump();
 }
 
-Result<std::vector<int32_t>> Conversation::encode_messages(std::span<const std::string> messages) const {
+Result<std::string> Conversation::list_of(std::span<const std::string> messages) const {
   std::string list;
   const auto add = [&list](std::string_view message) {
     list += list.empty() ? "[" : ",";
@@ -156,7 +156,12 @@ Result<std::vector<int32_t>> Conversation::encode_messages(std::span<const std::
     add(system);
   }
   for (const std::string& message : messages) add(without_dropped(message));
-  return engine_->model().encode_chat(list + "]");
+  return list + "]";
+}
+
+Result<std::vector<int32_t>> Conversation::encode_messages(std::span<const std::string> messages) const {
+  TRY_ASSIGN(const std::string list, list_of(messages));
+  return engine_->model().encode_chat(list);
 }
 
 // Each part by itself, except messages that follow each other.
@@ -202,16 +207,13 @@ Result<int> Conversation::drop_oldest(std::vector<int32_t>& ids) {
   return dropped;
 }
 
-// What every chat with these system messages begins with.
-Result<int> Conversation::opening_tokens(std::span<const int32_t> ids) const {
-  const auto end = std::find_if_not(pending_.messages.begin(), pending_.messages.end(), is_system);
-  std::vector<std::string> messages(pending_.messages.begin(), end);
-  TRY_ASSIGN(std::string other, message_json("user", "?"));
-  messages.push_back(std::move(other));
-  TRY_ASSIGN(const std::vector<int32_t> other_ids, encode_messages(messages));
-  const std::span<const int32_t> a = engine_->model().after_prefix(ids);
-  const std::span<const int32_t> b = engine_->model().after_prefix(other_ids);
-  return static_cast<int>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+// A full context keeps what every chat with these system messages begins with, unless the caller says how much.
+Result<void> Conversation::keep_opening(GenerationOptions& options, std::span<const int32_t> ids) const {
+  if (options.when_full != WhenFull::kShift || options.keep_tokens >= 0 || pending_.messages.empty()) return {};
+  ChatRequest request;
+  TRY_ASSIGN(request.messages_json, list_of(pending_.messages));
+  TRY_ASSIGN(options.keep_tokens, engine_->model().opening_tokens(std::move(request), ids));
+  return {};
 }
 
 Result<Conversation::Turn> Conversation::begin_chat(std::span<const PromptPart> parts, TurnOptions options) {
@@ -224,12 +226,12 @@ Result<Conversation::Turn> Conversation::begin_chat(std::span<const PromptPart> 
   TRY_ASSIGN(turn.prompt_ids, encode_messages(pending_.messages));
   if (options.generation.when_full == WhenFull::kShift) {
     TRY_ASSIGN(turn.dropped_messages, drop_oldest(turn.prompt_ids));
-    TRY_ASSIGN(options.generation.keep_tokens, opening_tokens(turn.prompt_ids));
   }
+  TRY(keep_opening(options.generation, turn.prompt_ids));
   GenerationRequest request;
   request.ids = turn.prompt_ids;
   request.replaces = true;
-  TRY_ASSIGN(turn.stream, submit(std::move(request), options));
+  TRY(submit(std::move(request), options, turn));
   return turn;
 }
 
@@ -239,11 +241,11 @@ Result<Conversation::Turn> Conversation::begin_raw(std::span<const PromptPart> p
   TRY_ASSIGN(turn.prompt_ids, encode_behind(parts));
   GenerationRequest request;
   request.ids = turn.prompt_ids;
-  TRY_ASSIGN(turn.stream, submit(std::move(request), options));
+  TRY(submit(std::move(request), options, turn));
   return turn;
 }
 
-Result<std::unique_ptr<ReplyStream>> Conversation::submit(GenerationRequest request, const TurnOptions& options) {
+Result<void> Conversation::submit(GenerationRequest request, const TurnOptions& options, Turn& turn) {
   const std::vector<int32_t>& recovery_ids = options.generation.recovery_ids;
   if (!pending_.resumes && !recovery_ids.empty() && engine_->model().tokenizer() != nullptr) {
     TRY_ASSIGN(pending_.recovery, engine_->model().tokenizer()->decode(recovery_ids));
@@ -255,7 +257,10 @@ Result<std::unique_ptr<ReplyStream>> Conversation::submit(GenerationRequest requ
   request.continues_text = options.continues_text;
   request.top_logprobs = options.top_logprobs;
   request.on_ready = options.on_ready;
-  return engine_->submit(std::move(request));
+  TRY_ASSIGN(turn.others, engine_->submit_samples(std::move(request), options.samples));
+  turn.stream = std::move(turn.others.front());
+  turn.others.erase(turn.others.begin());
+  return {};
 }
 
 Result<Conversation::Turn> Conversation::begin(std::vector<PromptPart> parts, const TurnOptions& options) {
@@ -266,7 +271,7 @@ Result<Conversation::Turn> Conversation::begin(std::vector<PromptPart> parts, co
   return is_chat ? begin_chat(parts, options) : begin_raw(parts, options);
 }
 
-Result<Conversation::Turn> Conversation::resume(const TurnOptions& options) {
+Result<Conversation::Turn> Conversation::resume(TurnOptions options) {
   if (!context_state().has_cut_reply) return invalid("there is no cut reply to go on with");
   pending_ = {};
   pending_.messages = messages_;
@@ -275,8 +280,10 @@ Result<Conversation::Turn> Conversation::resume(const TurnOptions& options) {
   pending_.recovery = recovery_;  // the cut reply's own
   GenerationRequest request;
   request.resumes = true;
+  TRY(keep_opening(options.generation, context_state().ids));
+  options.samples = 1;
   Turn turn;
-  TRY_ASSIGN(turn.stream, submit(std::move(request), options));
+  TRY(submit(std::move(request), options, turn));
   return turn;
 }
 

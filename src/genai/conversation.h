@@ -29,6 +29,7 @@ struct TurnOptions {
   bool continues_text = false;
   int top_logprobs = -1;
   std::function<void()> on_ready;
+  int samples = 1;  // replies to this prompt, with seeds that follow each other; the chat goes on with the first
 };
 
 class Conversation {
@@ -58,13 +59,14 @@ class Conversation {
   // as before.
   struct Turn {
     std::unique_ptr<ReplyStream> stream;
-    std::vector<int32_t> prompt_ids;  // of the whole chat, or behind what the context holds
-    int dropped_messages = 0;         // the chat's oldest, for which there was no room (WhenFull::kShift)
+    std::vector<std::unique_ptr<ReplyStream>> others;  // the other samples, which leave no trace in the chat
+    std::vector<int32_t> prompt_ids;                   // of the whole chat, or behind what the context holds
+    int dropped_messages = 0;  // the chat's oldest, for which there was no room (WhenFull::kShift)
   };
   // No parts: a reply to what is there already.
   Result<Turn> begin(std::vector<PromptPart> parts, const TurnOptions& options);
   // Goes on with the reply that was cut last.
-  Result<Turn> resume(const TurnOptions& options);
+  Result<Turn> resume(TurnOptions options);
   void finish(const Reply& reply);
   void drop();
 
@@ -80,13 +82,14 @@ class Conversation {
  private:
   Conversation(std::shared_ptr<Engine> engine, ContextId context) : engine_(std::move(engine)), context_(context) {}
   [[nodiscard]] std::string without_dropped(const std::string& message) const;
+  [[nodiscard]] Result<std::string> list_of(std::span<const std::string> messages) const;
   [[nodiscard]] Result<std::vector<int32_t>> encode_messages(std::span<const std::string> messages) const;
   Result<std::vector<int32_t>> encode_behind(std::span<const PromptPart> parts) const;
   Result<Turn> begin_chat(std::span<const PromptPart> parts, TurnOptions options);
   Result<Turn> begin_raw(std::span<const PromptPart> parts, const TurnOptions& options);
   Result<int> drop_oldest(std::vector<int32_t>& ids);
-  Result<int> opening_tokens(std::span<const int32_t> ids) const;
-  Result<std::unique_ptr<ReplyStream>> submit(GenerationRequest request, const TurnOptions& options);
+  Result<void> keep_opening(GenerationOptions& options, std::span<const int32_t> ids) const;
+  Result<void> submit(GenerationRequest request, const TurnOptions& options, Turn& turn);
 
   // The turn in progress.
   struct Pending {

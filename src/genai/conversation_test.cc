@@ -275,6 +275,38 @@ TEST(Conversation, AShiftingChatForgetsItsOldestMessagesAndSaysSo) {
   EXPECT_FALSE(send(chat, std::string(2000, 'x'), options_of(3)));
 }
 
+// More than the quarter that is kept of other contexts.
+TEST(Conversation, AFullContextKeepsTheWholeSystemMessageInAReplyAndInItsResumption) {
+  Conversation chat = *Conversation::create(demo_engine(256));
+  std::string system;
+  for (int i = 0; i < 25; i++) system += "Be brief. ";
+  chat.set_system(system);
+  TurnOptions options = options_of(10);
+  options.generation.stop_ids.clear();
+  options.generation.when_full = WhenFull::kShift;
+  ASSERT_TRUE(send(chat, "Go on!", options));
+  const std::vector<int32_t> before = chat.context_state().ids;
+  const std::vector<int32_t> system_ids = *chat.engine().model().encode_more_text(system);
+  ASSERT_GT(system_ids.size(), 70U);
+  options.generation.max_tokens = 250;
+  const Result<Reply> resumed = read(chat, chat.resume(options));
+  ASSERT_TRUE(resumed);
+  EXPECT_GT(resumed->shifts, 0);
+  const auto keeps = [&](const std::vector<int32_t>& ids) {
+    return std::equal(before.begin(), before.begin() + static_cast<ptrdiff_t>(system_ids.size()), ids.begin());
+  };
+  EXPECT_TRUE(keeps(chat.context_state().ids));
+  ASSERT_TRUE(chat.clear());
+  const Result<Reply> whole = send(chat, "Go on!", options);
+  ASSERT_TRUE(whole);
+  EXPECT_GT(whole->shifts, 0);
+  EXPECT_TRUE(keeps(chat.context_state().ids));
+  options.generation.keep_tokens = 4;  // the caller's word counts
+  ASSERT_TRUE(chat.clear());
+  ASSERT_TRUE(send(chat, "Go on!", options));
+  EXPECT_FALSE(keeps(chat.context_state().ids));
+}
+
 TEST(LanguageModel, SaysWhatIsMissing) {
   LanguageModel::Parts parts = demo_parts();
   parts.chat_template.reset();

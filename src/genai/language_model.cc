@@ -130,6 +130,22 @@ Result<std::string> LanguageModel::render_chat(const ChatRequest& request, const
   return text;
 }
 
+Result<int> LanguageModel::opening_tokens(ChatRequest request, std::span<const int32_t> prompt_ids) const {
+  TRY_ASSIGN(const Json messages, parse_json(request.messages_json, "messages"));
+  Json opening = Json::array();
+  for (const Json& message : messages) {
+    if (!message.is_object() || message.value("role", "") != "system") break;
+    opening.push_back(message);
+  }
+  opening.push_back({{"role", "user"}, {"content", "?"}});
+  request.messages_json = opening.dump();
+  TRY_ASSIGN(const std::string other, render_chat(request));
+  TRY_ASSIGN(const std::vector<int32_t> other_ids, encode_more_text(other));
+  const std::span<const int32_t> a = after_prefix(prompt_ids);
+  const std::span<const int32_t> b = after_prefix(other_ids);
+  return static_cast<int>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+}
+
 std::span<const int32_t> LanguageModel::after_prefix(std::span<const int32_t> prompt_ids) const {
   const std::vector<int32_t>& prefix = device().info().prefix;
   if (prompt_ids.size() <= prefix.size() || !std::equal(prefix.begin(), prefix.end(), prompt_ids.begin())) {

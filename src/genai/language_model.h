@@ -58,6 +58,9 @@ class LanguageModel {
   // The text that encode_chat() encodes; encode_more_text() makes its ids. `instead`: of the model's own template.
   [[nodiscard]] Result<std::string> render_chat(const ChatRequest& request,
                                                 const ChatTemplate* instead = nullptr) const;
+  // How many of a chat prompt's tokens every chat with its system messages begins with (those of the prefix that the
+  // device stands behind not counted): what a full context keeps. `prompt_ids` is the request rendered and encoded.
+  [[nodiscard]] Result<int> opening_tokens(ChatRequest request, std::span<const int32_t> prompt_ids) const;
   // What of a prompt the device takes: not the prefix tokens that it begins with, since every context stands behind
   // them already. A prompt of nothing else stays.
   [[nodiscard]] std::span<const int32_t> after_prefix(std::span<const int32_t> prompt_ids) const;

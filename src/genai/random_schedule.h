@@ -1,7 +1,7 @@
 // A test of everything above the device: random operations on one engine (contexts made, forked, cleared, destroyed;
-// replies begun, read lazily, aborted, resumed; adapters switched; contexts saved and loaded), in random order, and for
-// every reply the check that its tokens and the context afterwards are those of the same request alone: in a fresh
-// context of another device, which never shares, batches or forks.
+// replies begun, read lazily, aborted, resumed; texts read; adapters switched; contexts saved and loaded), in random
+// order, and for every reply the check that its tokens and the context afterwards are those of the same request alone:
+// in a fresh context of another device, which never shares, batches or forks.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,6 +15,7 @@
 
 #include "genai/engine_core.h"
 #include "genai/generator.h"
+#include "genai/random_readings.h"
 #include "tensor/random.h"
 
 namespace hotaru {
@@ -35,19 +36,23 @@ class RandomSchedule {
         options_(std::move(options)),
         engine_options_(engine),
         random_(options_.seed),
-        core_(model_of(std::move(device)), engine, std::make_shared<EngineSignals>()) {}
+        core_(model_of(std::move(device)), engine, std::make_shared<EngineSignals>()),
+        readings_(alone, options_.seed, options_.pages_are_scarce) {}
 
   // Plays `operations`, then lets every reply end.
   void play(int operations) {
     for (int i = 0; i < operations && !testing::Test::HasFailure(); i++) operate();
-    for (int i = 0; i < 1000000 && !replies_.empty() && !testing::Test::HasFailure(); i++) {
+    for (int i = 0; i < 1000000 && !(replies_.empty() && readings_.empty()) && !testing::Test::HasFailure(); i++) {
       core_.step();
       read_some(1);
+      readings_.check_ended();
     }
+    EXPECT_TRUE(readings_.empty() || testing::Test::HasFailure()) << "a reading never ended";
     EXPECT_TRUE(replies_.empty() || testing::Test::HasFailure()) << "a reply never ended";
     while (!contexts_.empty()) destroy();
   }
 
+  [[nodiscard]] int readings() const { return readings_.checked(); }
   // How often each thing happened: a schedule that never shifts proves nothing about shifts.
   [[nodiscard]] int count(const std::string& what) const {
     const auto found = counts_.find(what);
@@ -120,6 +125,8 @@ class RandomSchedule {
       clear();
     } else if (dice < 94) {
       destroy();
+    } else if (dice < 95) {
+      readings_.submit(core_, last_prompt_, any_ids(1, 30));
     } else {
       save_and_load();
     }
@@ -415,6 +422,7 @@ class RandomSchedule {
   EngineCore core_;
   std::vector<std::unique_ptr<ModelContext>> contexts_;
   std::vector<ModelReply> replies_;
+  RandomReadings readings_;
   std::vector<int32_t> last_prompt_;
   std::map<std::string, int> counts_;
 };

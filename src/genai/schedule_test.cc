@@ -21,7 +21,8 @@ std::unique_ptr<FakeDevice> fake_device(int pages) {
 }
 
 struct Counts {
-  int tokens = 0, shifts = 0, resumes = 0, aborts = 0, forks = 0, loads = 0, samples = 0, full = 0, busy = 0;
+  int tokens = 0, shifts = 0, resumes = 0, aborts = 0, forks = 0, loads = 0, samples = 0, full = 0, busy = 0,
+      readings = 0;
   uint64_t given_up = 0, reused = 0;
 };
 
@@ -46,6 +47,7 @@ void play(const ScheduleOptions& options, int pages, int operations, Counts& cou
   counts.samples += schedule.count("samples");
   counts.full += schedule.count("full");
   counts.busy += schedule.count("busy");
+  counts.readings += schedule.readings();
   counts.given_up += schedule.core().scheduler().given_up();
   counts.reused += schedule.core().state().reused_tokens;
 }
@@ -68,11 +70,12 @@ Counts play_many(const ScheduleOptions& common, int pages, int operations) {
 }
 
 TEST(Schedule, EveryReplyIsWhatItIsAlone) {
-  const Counts counts = play_many({.seed = 1, .folder = testing::TempDir()}, 60, 20000);
+  const Counts counts = play_many({.seed = 1, .folder = testing::TempDir()}, 60, 30000);
   fmt::print(
-      "{} tokens, {} shifts, {} resumes, {} aborts, {} forks, {} loads, {} samples, {} full, {} busy, {} reused\n",
+      "{} tokens, {} shifts, {} resumes, {} aborts, {} forks, {} loads, {} samples, {} full, {} busy, {} readings, {} "
+      "reused\n",
       counts.tokens, counts.shifts, counts.resumes, counts.aborts, counts.forks, counts.loads, counts.samples,
-      counts.full, counts.busy, counts.reused);
+      counts.full, counts.busy, counts.readings, counts.reused);
   // A schedule in which these never happen proves nothing about them.
   EXPECT_GT(counts.tokens, 1000);
   EXPECT_GT(counts.shifts, 20);
@@ -83,6 +86,7 @@ TEST(Schedule, EveryReplyIsWhatItIsAlone) {
   EXPECT_GT(counts.full, 20);
   EXPECT_GT(counts.busy, 20);
   EXPECT_GT(counts.reused, 1000U);
+  EXPECT_GT(counts.readings, 20);
 }
 
 TEST(Schedule, ARealDevice) {

@@ -137,6 +137,11 @@ class HOTARU_API LLMGenerator {
   // Sends what was written; the generator is empty afterwards and may be used again. BUSY: a reply of this LLM is being
   // written, or the device's queue is full. OUT_OF_MEMORY: the context cannot hold the prompt.
   Expected<LLMGeneratorCompletion> generate();
+  // So many replies to what was written, which the device reads once; they may be read at the same time. Reply i is
+  // what generate() gives with the seed of reply 0 plus i. Reply 0 becomes part of the conversation; the others do not,
+  // nor do they keep it busy. INVALID_ARGUMENT: count is not 1 to 1024. BUSY: as generate(); the queue must have room
+  // for all.
+  Expected<std::vector<LLMGeneratorCompletion>> generate_samples(size_t count);
 
   class HOTARU_HIDDEN Impl;
   explicit LLMGenerator(std::unique_ptr<Impl> impl);
