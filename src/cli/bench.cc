@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "cli/bench_contexts.h"
 #include "cli/bench_page.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
@@ -29,6 +30,7 @@ struct BenchCommand {
   std::string shape_path;
   std::string html_path;
   int context_tokens = 2048;
+  int context_costs = 0;  // tokens; 0: not asked for
   bool profile = false;
 };
 
@@ -80,6 +82,7 @@ Result<void> bench(const BenchCommand& command) {
   if (path.empty()) {
     TRY_ASSIGN(path, synthetic_hef(command));
   }
+  if (command.context_costs > 0) return bench_contexts({path, command.context_costs, command.global.json}, options);
   const auto start = std::chrono::steady_clock::now();
   TRY_ASSIGN(std::unique_ptr<Device> device, Device::open(path, options));
   const double load_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
@@ -123,6 +126,10 @@ void add_bench(CLI::App& app) {
   command->add_option("--contexts", options->bench.contexts, "Contexts decoding together")
       ->delimiter(',')
       ->check(CLI::Range(1, 64));
+  command
+      ->add_option("--context-costs", options->context_costs,
+                   "Instead: save, restore, fork and reuse a context of so many tokens, and decode beside its prefill")
+      ->check(CLI::Range(32, 32768));
   command->add_option("--repeat", options->bench.repeat, "Repetitions of each measurement")->check(CLI::Range(1, 1000));
   command->add_flag("--profile", options->profile, "Say where the time goes, call by call");
   command->add_option("--html", options->html_path, "Write a page with the roofline, bars and all tables");
