@@ -24,9 +24,9 @@ Result<ChatTemplate> ChatTemplate::create(std::string source, std::string_view t
   ChatTemplate result;
   result.source_ = std::move(source);
   result.special_tokens_json_ = std::move(special_tokens_json);
-  TRY_ASSIGN(result.handle_, foreign::handle_of(hotaru_text_template_free, hotaru_text_template_create,
-                                                foreign::view(result.source_), foreign::view(tool_use),
-                                                foreign::view(result.special_tokens_json_)));
+  TRY_ASSIGN(result.handle_,
+             foreign::handle_of(hotaru_text_template_free, hotaru_text_template_create, foreign::view(result.source_),
+                                foreign::view(tool_use), foreign::view(result.special_tokens_json_)));
   return result;
 }
 

@@ -31,8 +31,8 @@ Result<Grammar> Grammar::compile(const Tokenizer& tokenizer, std::span<const int
       .vocabulary = static_cast<uint32_t>(vocabulary),
   };
   Grammar grammar;
-  TRY_ASSIGN(grammar.handle_, foreign::handle_of(hotaru_text_grammar_free, hotaru_text_grammar_create,
-                                                 tokenizer.handle_.get(), &raw));
+  TRY_ASSIGN(grammar.handle_,
+             foreign::handle_of(hotaru_text_grammar_free, hotaru_text_grammar_create, tokenizer.handle_.get(), &raw));
   grammar.vocabulary_ = vocabulary;
   return grammar;
 }

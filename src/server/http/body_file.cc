@@ -18,8 +18,10 @@ Error system_error(const std::string& path) {
 }  // namespace
 
 Result<std::shared_ptr<BodyFile>> BodyFile::create(const std::string& folder) {
-  std::string path = folder + "/.body-XXXXXX";
-  const int descriptor = mkostemp(path.data(), O_CLOEXEC);
+  // "*.PID.tmp": the store takes those away whose writer is dead.
+  const std::string ending = fmt::format(".{}.tmp", getpid());
+  std::string path = folder + "/upload-XXXXXX" + ending;
+  const int descriptor = mkostemps(path.data(), static_cast<int>(ending.size()), O_CLOEXEC);
   if (descriptor < 0) return system_error(folder);
   return std::shared_ptr<BodyFile>(new BodyFile(std::move(path), descriptor));
 }

@@ -22,7 +22,7 @@ struct HttpServerOptions {
   uint64_t body_bytes = 64ULL << 20;        // in memory
   uint64_t all_body_bytes = 1ULL << 30;     // in memory, of all requests together; more is refused with 503
   uint64_t file_body_bytes = 64ULL << 30;   // of BodyKind::kFile
-  std::string file_folder;                  // where such bodies are written (".body-*"); on the store's file system
+  std::string file_folder;                  // where such bodies are written ("*.PID.tmp"); on the store's file system
   std::chrono::seconds header_timeout{10};  // from the first byte to the end of the headers
   std::chrono::seconds idle_timeout{60};    // between requests; also for each part of a body to arrive
   std::chrono::seconds write_timeout{300};  // without a byte taken by the client

@@ -24,6 +24,8 @@ class Router {
  public:
   void add(Route route) { routes_.push_back(std::move(route)); }
 
+  [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
+
   struct Match {
     const Route* route = nullptr;  // none: no such path, or not with this method
     NamedValues parameters;

@@ -11,7 +11,8 @@ constexpr double kAny = std::numeric_limits<double>::infinity();
 constexpr double kLargest = std::numeric_limits<float>::max();
 constexpr int64_t kLargestInt = std::numeric_limits<int>::max();
 
-void read_number(Fields& options, std::string_view name, std::pair<double, double> range, std::optional<float>& target) {
+void read_number(Fields& options, std::string_view name, std::pair<double, double> range,
+                 std::optional<float>& target) {
   if (const std::optional<double> value = options.number(name, range.first, range.second)) {
     target = static_cast<float>(*value);
   }
@@ -36,8 +37,8 @@ void read_model_options(Fields& options, ReplyTask& task) {
     sampling.top_k = static_cast<int>(std::max<int64_t>(*top_k, 0));  // -1: off, too
   }
   // Ollama's -1: a random one.
-  if (const auto seed = options.integer("seed", std::numeric_limits<int64_t>::min(),
-                                        std::numeric_limits<int64_t>::max());
+  if (const auto seed =
+          options.integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
       seed && *seed != -1) {
     sampling.seed = static_cast<uint64_t>(*seed);
   }

@@ -72,8 +72,7 @@ void run_reply(ModelPool& pool, ReplyTask task, std::unique_ptr<ReplyWriter> wri
   const auto reply = std::make_shared<RunningReply>(std::move(parts));
   if (!request) return reply->refuse(request.error());
   request->on_ready = [reply] { reply->ring(); };
-  Result<std::vector<std::unique_ptr<ReplyStream>>> streams =
-      engine->submit_samples(*std::move(request), task.samples);
+  Result<std::vector<std::unique_ptr<ReplyStream>>> streams = engine->submit_samples(*std::move(request), task.samples);
   if (!streams) return reply->refuse(streams.error());
   reply->begin(*std::move(streams));
 }
