@@ -12,8 +12,8 @@ namespace hotaru::server {
 struct OllamaReplyRequest {
   ReplyTask task;
   bool streams = true;
-  bool only_loads = false;       // an empty prompt, no messages: loads the model, or unloads it with keep_alive 0
-  bool wants_context = false;    // of /api/generate without raw: the reply ends with its ids
+  bool only_loads = false;     // an empty prompt, no messages: loads the model, or unloads it with keep_alive 0
+  bool wants_context = false;  // of /api/generate without raw: the reply ends with its ids
 };
 
 Result<OllamaReplyRequest> parse_generate(std::string_view body);

@@ -26,7 +26,9 @@ class PlainWriter final : public ReplyWriter {
     if (start_ != nullptr) *start_ = start;
     whole_ = "";
   }
-  std::string on_delta(const Delta& delta) override { return add(label(delta.sample) + delta.output.content + padding_); }
+  std::string on_delta(const Delta& delta) override {
+    return add(label(delta.sample) + delta.output.content + padding_);
+  }
   std::string on_end(const End& end) override {
     return add(label(end.sample) + end.output.content + "|" +
                (end.error ? "error: " + end.error->message : std::string(reply_status_name(end.reply.status))) + "|");

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# The clients that people have, unmodified from their registries, against `hotaru serve` with the demo model: tests/clients/*. Needs the
+# network once, to install them under build/clients. `tests/clients.sh NAME...` runs those whose file name has NAME in it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
+home=$PWD/build/clients
+mkdir -p "$home"
+
+python_packages=(ollama openai anthropic langchain-ollama langchain-openai)
+node_packages=(ollama openai)
+wanted="${python_packages[*]} / ${node_packages[*]}"
+if [[ $(cat "$home/installed" 2>/dev/null) != "$wanted" ]]; then
+  python3 -m venv "$home/venv"
+  "$home/venv/bin/pip" install --quiet "${python_packages[@]}"
+  (cd "$home" && npm install --silent --no-fund --no-audit "${node_packages[@]}")
+  echo "$wanted" >"$home/installed"
+fi
+
+work=$(mktemp -d)
+server=
+trap '[[ -z $server ]] || kill "$server" 2>/dev/null; wait; rm -rf "$work"' EXIT
+mkdir "$work/models"
+cp tests/data/hef/demo-v1.hef "$work/models/demo.hef"
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"$hotaru" serve --host 127.0.0.1 --port "$port" --models "$work/models" >"$work/log" 2>&1 &
+server=$!
+export HOTARU_URL=http://127.0.0.1:$port HOTARU_HEF=$PWD/tests/data/hef/demo-v1.hef
+for _ in $(seq 100); do
+  curl -sf "$HOTARU_URL/api/version" >/dev/null && break
+  sleep 0.1
+done
+
+is_wanted() {  # is_wanted NAME PART...
+  local name=$1 part
+  shift
+  (($#)) || return 0
+  for part in "$@"; do [[ $name != *"$part"* ]] || return 0; done
+  return 1
+}
+
+failures=0
+for client in tests/clients/*; do
+  name=$(basename "$client")
+  [[ $name != cases.py && -f $client ]] || continue
+  is_wanted "$name" "$@" || continue
+  echo "# $name"
+  case $name in
+    *.py) PYTHONPATH=tests/clients "$home/venv/bin/python" "$client" || failures=$((failures + 1)) ;;
+    # Node looks for packages beside the file.
+    *.mjs) cp "$client" "$home/$name" && (cd "$home" && node "$name") || failures=$((failures + 1)) ;;
+  esac
+done
+if ((failures)); then
+  echo "clients: $failures failed; the server's last words:"
+  tail -n 20 "$work/log"
+  exit 1
+fi
