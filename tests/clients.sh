@@ -21,13 +21,14 @@ work=$(mktemp -d)
 server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null; wait; rm -rf "$work"' EXIT
 mkdir "$work/models"
-cp tests/data/hef/demo-v1.hef "$work/models/demo.hef"
+hef=$PWD/tests/data/hef/demo-v1.hef
+cp "$hef" "$work/models/demo.hef"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$hotaru" serve --host 127.0.0.1 --port "$port" --models "$work/models" >"$work/log" 2>&1 &
 server=$!
-export HOTARU_URL=http://127.0.0.1:$port HOTARU_HEF=$PWD/tests/data/hef/demo-v1.hef
+url=http://127.0.0.1:$port
 for _ in $(seq 100); do
-  curl -sf "$HOTARU_URL/api/version" >/dev/null && break
+  curl -sf "$url/api/version" >/dev/null && break
   sleep 0.1
 done
 
@@ -42,13 +43,15 @@ is_wanted() {  # is_wanted NAME PART...
 failures=0
 for client in tests/clients/*; do
   name=$(basename "$client")
-  [[ $name != cases.py && -f $client ]] || continue
+  [[ $name != cases.py && $name != *.sh && -f $client ]] || continue
   is_wanted "$name" "$@" || continue
   echo "# $name"
+  arguments=("$url")
+  [[ $name != ollama_python.py ]] || arguments+=("$hef")
   case $name in
-    *.py) PYTHONPATH=tests/clients "$home/venv/bin/python" "$client" || failures=$((failures + 1)) ;;
+    *.py) "$home/venv/bin/python" "$client" "${arguments[@]}" || failures=$((failures + 1)) ;;
     # Node looks for packages beside the file.
-    *.mjs) cp "$client" "$home/$name" && (cd "$home" && node "$name") || failures=$((failures + 1)) ;;
+    *.mjs) cp "$client" "$home/" && node "$home/$name" "${arguments[@]}" || failures=$((failures + 1)) ;;
   esac
 done
 if ((failures)); then

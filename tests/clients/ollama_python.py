@@ -1,13 +1,16 @@
-"""The official `ollama` package for Python against HOTARU_URL: every method that both sides have."""
+"""Ollama's own Python client against a running server with one model: ollama_python.py BASE_URL HEF (of the model "demo"). Every method that both
+sides have."""
 import asyncio
 import json
-import os
+import sys
 import time
 
 import ollama
-from cases import MODEL, URL, case, finish, refused
+from cases import Cases, tool_model
 
+URL, HEF, MODEL = sys.argv[1], sys.argv[2], "demo"
 client = ollama.Client(host=URL)
+cases = Cases()
 GREEDY = {"temperature": 0, "num_predict": 12}
 HELLO = [{"role": "user", "content": "Once upon a time"}]
 SCHEMA = {
@@ -18,8 +21,15 @@ SCHEMA = {
 }
 
 
-@case("generate, in one piece")
-def _():
+def refused(kind, call, status=None, words=""):
+    with cases.raises(kind) as caught:
+        call()
+    assert status is None or caught.value.status_code == status, caught.value
+    assert words in str(caught.value), caught.value
+
+
+@cases
+def generate_in_one_piece():
     reply = client.generate(MODEL, "Once upon a time", options=GREEDY)
     assert reply.done and reply.done_reason in ("stop", "length") and reply.response
     assert 0 < reply.eval_count <= 12 and reply.prompt_eval_count > 0
@@ -27,16 +37,16 @@ def _():
     assert reply.created_at.endswith("Z") and len(reply.context) == reply.prompt_eval_count + reply.eval_count
 
 
-@case("generate, streamed, says the same")
-def _():
+@cases
+def generate_streamed_says_the_same():
     whole = client.generate(MODEL, "Once upon a time", options=GREEDY).response
     parts = list(client.generate(MODEL, "Once upon a time", options=GREEDY, stream=True))
     assert len(parts) > 2 and [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
     assert "".join(part.response for part in parts) == whole
 
 
-@case("generate: raw, system, template, context, stop, seed")
-def _():
+@cases
+def generate_raw_system_template_context_stop_seed():
     raw = client.generate(MODEL, "Once upon a time", raw=True, options=GREEDY)
     assert raw.context is None and raw.prompt_eval_count < client.generate(MODEL, "Once upon a time", options=GREEDY).prompt_eval_count
     plain = client.generate(MODEL, "Hi", options=GREEDY)
@@ -52,8 +62,8 @@ def _():
     assert say(1) == say(1) and len({say(seed) for seed in range(5)}) > 1
 
 
-@case("generate: load and unload")
-def _():
+@cases
+def generate_load_and_unload():
     assert client.generate(MODEL).done_reason == "load"
     assert any(model.model == "demo:latest" for model in client.ps().models)
     assert client.generate(MODEL, keep_alive=0).done_reason == "unload"
@@ -63,8 +73,8 @@ def _():
     assert not client.ps().models
 
 
-@case("chat, in one piece and streamed")
-def _():
+@cases
+def chat_in_one_piece_and_streamed():
     whole = client.chat(MODEL, HELLO, options=GREEDY)
     assert whole.message.role == "assistant" and whole.message.content and whole.done
     parts = list(client.chat(MODEL, HELLO, options=GREEDY, stream=True))
@@ -73,15 +83,15 @@ def _():
     assert client.chat(MODEL, []).done_reason == "load"
 
 
-@case("chat: a conversation goes on")
-def _():
+@cases
+def chat_a_conversation_goes_on():
     first = client.chat(MODEL, HELLO, options=GREEDY)
     second = client.chat(MODEL, [*HELLO, first.message, {"role": "user", "content": "And then?"}], options=GREEDY)
     assert second.prompt_eval_count > first.prompt_eval_count + first.eval_count
 
 
-@case("chat: logprobs")
-def _():
+@cases
+def chat_logprobs():
     reply = client.chat(MODEL, HELLO, options=GREEDY, logprobs=True, top_logprobs=3)
     assert len(reply.logprobs) == reply.eval_count - (reply.done_reason == "stop")
     for token in reply.logprobs:
@@ -90,8 +100,8 @@ def _():
     assert "".join(token.token for token in reply.logprobs) == reply.message.content
 
 
-@case("chat: a JSON schema is kept")
-def _():
+@cases
+def chat_a_json_schema_is_kept():
     for stream in (False, True):
         reply = client.chat(MODEL, HELLO, format=SCHEMA, options={"num_predict": 200}, stream=stream)
         text = "".join(part.message.content for part in reply) if stream else reply.message.content
@@ -99,8 +109,8 @@ def _():
         assert set(value) == {"name", "age"} and isinstance(value["age"], int), text
 
 
-@case("chat: tools of a model that has none are refused")
-def _():
+@cases
+def chat_tools_of_a_model_that_has_none_are_refused():
     def weather(city: str) -> str:
         """The weather.
 
@@ -113,8 +123,21 @@ def _():
     refused(ollama.ResponseError, lambda: client.chat(MODEL, HELLO, think=True), 400, "does not support thinking")
 
 
-@case("embed and embeddings")
-def _():
+@cases
+def chat_tools_of_a_model_that_knows_them():
+    _, _, able = tool_model(["", URL, MODEL])
+    tool = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {"type": "object", "properties": {}}}}
+    call = {"function": {"name": "weather", "arguments": {"city": "Rome"}}}
+    talk = [*HELLO, {"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "tool_name": "weather", "content": "sunny"}]
+    for stream in (False, True):
+        reply = client.chat(able, talk, tools=[tool], options=GREEDY, stream=stream)
+        last = list(reply)[-1] if stream else reply
+        assert last.done and last.prompt_eval_count > client.chat(able, HELLO, options=GREEDY).prompt_eval_count
+    client.delete(able)
+
+
+@cases
+def embed_and_embeddings():
     one = client.embed(MODEL, "The cat sat.")
     two = client.embed(MODEL, ["The cat sat.", "Rain fell."])
     assert len(one.embeddings) == 1 and len(two.embeddings) == 2
@@ -128,29 +151,31 @@ def _():
     refused(ollama.ResponseError, lambda: client.embed(MODEL, long, truncate=False), 400, "context")
 
 
-@case("models: list, show, copy, create, delete")
-def _():
-    assert [model.model for model in client.list().models] == ["demo:latest"]
+@cases
+def models_list_show_copy_create_delete():
+    names = lambda: {model.model for model in client.list().models}
+    before = names()
+    assert "demo:latest" in before
     assert client.show(MODEL).details is not None
     client.copy(MODEL, "twin")
-    assert {model.model for model in client.list().models} == {"demo:latest", "twin:latest"}
+    assert names() == before | {"twin:latest"}
     client.create("brief", from_=MODEL, system="Be brief.", parameters={"num_predict": 3})
     assert client.generate("brief", "Once upon a time").eval_count <= 3
     for name in ("twin", "brief"):
         assert client.delete(name).status == "success"
-    assert [model.model for model in client.list().models] == ["demo:latest"]
+    assert names() == before
 
 
-@case("models: a blob becomes a model")
-def _():
-    digest = client.create_blob(os.environ["HOTARU_HEF"])
+@cases
+def models_a_blob_becomes_a_model():
+    digest = client.create_blob(HEF)
     client.create("blobbed", files={"model.hef": digest})
     assert client.generate("blobbed", "Hi", options=GREEDY).response == client.generate(MODEL, "Hi", options=GREEDY).response
     client.delete("blobbed")
 
 
-@case("errors have their status and name the field")
-def _():
+@cases
+def errors_have_their_status_and_name_the_field():
     error = ollama.ResponseError
     for call in (
         lambda: client.generate("nobody", "Hi"),
@@ -169,8 +194,8 @@ def _():
     refused(ConnectionError, lambda: ollama.Client(host="http://127.0.0.1:1").list())
 
 
-@case("the asynchronous client: 8 chats at once say what one says")
-def _():
+@cases
+def the_asynchronous_client_8_chats_at_once_say_what_one_says():
     alone = client.chat(MODEL, HELLO, options=GREEDY).message.content
 
     async def stream(asynchronous):
@@ -188,11 +213,10 @@ def _():
     assert set(asyncio.run(together())) == {alone}
 
 
-@case("a client that leaves in the middle frees its place")
-def _():
-    for part in client.generate(MODEL, "Once", options={"num_predict": -1}, stream=True):
-        break
+@cases
+def a_client_that_leaves_in_the_middle_frees_its_place():
+    next(client.generate(MODEL, "Once", options={"num_predict": -1}, stream=True))
     assert client.generate(MODEL, "Hi", options=GREEDY).done
 
 
-finish()
+sys.exit(cases.run())
