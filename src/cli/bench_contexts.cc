@@ -11,6 +11,7 @@
 #include "base/size_text.h"
 #include "cli/version.h"
 #include "eval/context_costs.h"
+#include "eval/limits.h"
 
 namespace hotaru::cli {
 namespace {
@@ -43,12 +44,13 @@ std::string costs_text(const ContextCosts& costs) {
                       costs.prefill_ms / costs.restore_ms);
   text += fmt::format("  forked in {:.3f} ms: {} more at once, {} when both have gone on\n", costs.fork_ms,
                       size_text(costs.fork_bytes), size_text(costs.parted_bytes));
-  text += fmt::format("  begun alike, {} tokens reused: {:.1f} ms, {} more: {:.0f} times as fast, {:.0f} % less memory\n",
-                      costs.reused_tokens, costs.reuse_ms, size_text(costs.reuse_bytes),
-                      costs.prefill_ms / costs.reuse_ms,
-                      100 - 100.0 * static_cast<double>(costs.reuse_bytes) / static_cast<double>(costs.page_bytes));
+  text +=
+      fmt::format("  begun alike, {} tokens reused: {:.1f} ms, {} more: {:.0f} times as fast, {:.0f} % less memory\n",
+                  costs.reused_tokens, costs.reuse_ms, size_text(costs.reuse_bytes), costs.prefill_ms / costs.reuse_ms,
+                  100 - 100.0 * static_cast<double>(costs.reuse_bytes) / static_cast<double>(costs.page_bytes));
   text += fmt::format(
-      "a token beside it: {:.1f} ms alone, {:.1f} ms at most while it is prefilled; its longest chunk alone {:.1f} ms\n",
+      "a token beside it: {:.1f} ms alone, {:.1f} ms at most while it is prefilled; its longest chunk alone {:.1f} "
+      "ms\n",
       costs.decode_ms, costs.longest_stall_ms, costs.longest_chunk_ms);
   return text;
 }
