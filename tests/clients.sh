@@ -7,8 +7,9 @@ hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
 home=$PWD/build/clients
 mkdir -p "$home"
 
-python_packages=(ollama openai anthropic langchain-ollama langchain-openai)
-node_packages=(ollama openai)
+# The releases that the tests know; a new one is tried by changing its number here.
+python_packages=(ollama==0.6.3 openai==3.57.0 anthropic==2.14.0 langchain-ollama==1.1.0 langchain-openai==1.7.4)
+node_packages=(ollama@0.6.4 openai@6.49.0)
 wanted="${python_packages[*]} / ${node_packages[*]}"
 if [[ $(cat "$home/installed" 2>/dev/null) != "$wanted" ]]; then
   python3 -m venv "$home/venv"
@@ -28,7 +29,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 server=$!
 url=http://127.0.0.1:$port
 for _ in $(seq 100); do
-  curl -sf "$url/api/version" >/dev/null && break
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
   sleep 0.1
 done
 
