@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/ollama/embed.h"
 #include "server/ollama/reply_request.h"
 #include "server/ollama/reply_writer.h"
 #include "server/request/errors.h"
@@ -46,12 +47,16 @@ void answer(ModelPool& pool, Kind kind, const std::shared_ptr<Exchange>& exchang
 }  // namespace
 
 void add_ollama_routes(Router& router, ModelPool& pool) {
-  router.add({.method = "POST", .path = "/api/generate", .handler = [&pool](const std::shared_ptr<Exchange>& exchange) {
-                answer(pool, Kind::kGenerate, exchange);
-              }});
-  router.add({.method = "POST", .path = "/api/chat", .handler = [&pool](const std::shared_ptr<Exchange>& exchange) {
-                answer(pool, Kind::kChat, exchange);
-              }});
+  const auto add = [&](std::string path, auto answer_it) {
+    router.add(
+        {.method = "POST",
+         .path = std::move(path),
+         .handler = [&pool, answer_it](const std::shared_ptr<Exchange>& exchange) { answer_it(pool, exchange); }});
+  };
+  add("/api/generate", [](ModelPool& models, const auto& exchange) { answer(models, Kind::kGenerate, exchange); });
+  add("/api/chat", [](ModelPool& models, const auto& exchange) { answer(models, Kind::kChat, exchange); });
+  add("/api/embed", answer_embed);
+  add("/api/embeddings", answer_embeddings_of_old);
 }
 
 }  // namespace hotaru::server

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <regex>
 #include <sstream>
 
@@ -220,6 +221,45 @@ TEST(OllamaWriter, AnErrorInMidStreamIsALine) {
   ReplyWriter::End end;
   end.error = invalid("broken");
   EXPECT_EQ(stream.on_end(end), "{\"error\":\"broken\"}\n");
+}
+
+double length_of(const Json& vector) {
+  double squares = 0.0;
+  for (const Json& value : vector) squares += value.get<double>() * value.get<double>();
+  return std::sqrt(squares);
+}
+
+TEST(OllamaEmbed, OneVectorForEachText) {
+  FakeModelPool pool({.context_tokens = 64});
+  const auto embed = [&](const std::string& fields) {
+    const auto exchange = post(pool, "/api/embed", R"({"model":"demo",)" + fields + "}");
+    EXPECT_EQ(exchange->response().status, 200);
+    return lines_of(exchange->body())[0];
+  };
+  const Json one = embed(R"("input":"a dog")");
+  const Json two = embed(R"("input":["a dog","rain"])");
+  ASSERT_EQ(two["embeddings"].size(), 2U);
+  EXPECT_EQ(one["embeddings"][0], two["embeddings"][0]);
+  EXPECT_NE(two["embeddings"][0], two["embeddings"][1]);
+  EXPECT_NEAR(length_of(one["embeddings"][0]), 1.0, 1e-5);
+  EXPECT_GT(two["prompt_eval_count"], one["prompt_eval_count"]);
+  EXPECT_THAT(without_chance(one.dump()), HasSubstr(R"(,"total_duration":NS,"load_duration":NS,"prompt_eval_count":)"));
+  const Json shorter = embed(R"("input":"a dog","dimensions":3)")["embeddings"][0];
+  EXPECT_EQ(shorter.size(), 3U);
+  EXPECT_NEAR(length_of(shorter), 1.0, 1e-5);
+  EXPECT_EQ(embed(R"("input":"")")["embeddings"], Json::array());
+  EXPECT_EQ(embed(R"("input":[])")["embeddings"], Json::array());
+  const Json old = lines_of(answer(pool, "/api/embeddings", R"({"model":"demo","prompt":"a dog"})"))[0];
+  EXPECT_EQ(old.dump(), Json({{"embedding", one["embeddings"][0]}}).dump());
+  // Longer than the context: cut, or refused.
+  const std::string text(500, 'x');
+  EXPECT_EQ(embed(R"("input":")" + text + "\"")["prompt_eval_count"], 64);
+  EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"demo","truncate":false,"input":")" + text + "\"}", 400),
+              HasSubstr("want at most the 64 of the context"));
+  EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"nobody","input":"a"})", 404), HasSubstr("not found"));
+  EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"demo","input":[5]})", 400), HasSubstr("'input[0]'"));
+  EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"demo","dimensions":"few"})", 400), HasSubstr("'dimensions'"));
+  EXPECT_EQ(pool.users, 0);
 }
 
 TEST(OllamaErrors, NameTheField) {

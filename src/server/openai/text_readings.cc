@@ -22,6 +22,7 @@ Result<void> TextReadings::begin(ModelPool& pool, const ReadingsTask& task) {
   }
   for (const CompletionPrompt& text : task.texts) {
     ReplyTask prompt;
+    prompt.cuts_prompt = task.cuts_texts;
     std::visit([&prompt](const auto& given) { prompt.prompt = given; }, text);
     TRY_ASSIGN(ReplyPrompt encoded, encode_prompt(prompt, lease_.stored, model));
     texts_.push_back({std::move(encoded.ids), {}});

@@ -20,6 +20,7 @@ struct ReadingsTask {
   std::vector<CompletionPrompt> texts;
   int top_logprobs = -1;  // -1: no scores
   bool wants_embedding = false;
+  bool cuts_texts = false;  // those that are longer than the context; otherwise that is an error
 };
 
 struct ReadText {

@@ -87,10 +87,14 @@ Result<ReplyPrompt> encode_chat(const ReplyTask& task, const StoredModel& stored
   return prompt;
 }
 
-Result<void> check_length(const std::vector<int32_t>& ids, const LanguageModel& model) {
+Result<void> fit(std::vector<int32_t>& ids, bool cuts, const LanguageModel& model) {
   const auto capacity = static_cast<size_t>(model.device().info().context_tokens);
   const size_t tokens = model.after_prefix(ids).size();
   if (tokens <= capacity) return {};
+  if (cuts) {
+    ids.resize(ids.size() - (tokens - capacity));
+    return {};
+  }
   return invalid("the prompt has {} tokens, want at most the {} of the context", tokens, capacity);
 }
 
@@ -110,7 +114,7 @@ Result<ReplyPrompt> encode_prompt(const ReplyTask& task, const StoredModel& stor
   }
   prompt.ids.insert(prompt.ids.begin(), task.ids_before.begin(), task.ids_before.end());
   TRY(model.check_ids(prompt.ids));
-  TRY(check_length(prompt.ids, model));
+  TRY(fit(prompt.ids, task.cuts_prompt, model));
   return prompt;
 }
 

@@ -45,6 +45,7 @@ struct ReplyTask {
   std::variant<ChatPrompt, TextPrompt, IdsPrompt> prompt;
   std::vector<int32_t> ids_before;  // in front of the prompt (Ollama's `context`)
   std::string chat_template;        // Jinja, instead of the model's; empty: the model's
+  bool cuts_prompt = false;         // at the context's length (for a text that is read); otherwise that is an error
   SamplingChoice sampling;
   int max_tokens = -1;
   WhenFull when_full = WhenFull::kStop;
