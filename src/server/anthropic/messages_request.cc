@@ -102,14 +102,14 @@ void read_tool_choice(Fields& fields, RequestedTools& tools) {
   if (object == nullptr) return;
   Fields choice(*object, "tool_choice");
   const std::string type = choice.required_text("type");
-  tools.in_parallel = !choice.boolean("disable_parallel_tool_use").value_or(false);
+  tools.use.calls_in_parallel = !choice.boolean("disable_parallel_tool_use").value_or(false);
   if (type == "any") {
-    tools.use = RequestedTools::Use::kRequired;
+    tools.use.must_call = true;
   } else if (type == "none") {
-    tools.use = RequestedTools::Use::kNone;
+    tools.are_off = true;
   } else if (type == "tool") {
-    tools.use = RequestedTools::Use::kNamed;
-    tools.name = choice.required_text("name");
+    tools.use.must_call = true;
+    tools.use.only = choice.required_text("name");
   } else if (choice.ok() && type != "auto") {
     choice.refuse("type", fmt::format("got {}, want auto, any, tool or none", json_excerpt(Json(type))));
   }

@@ -84,6 +84,13 @@ TEST(MessagesRequest, Tools) {
          "tool_choice": {"type": "auto"})");
   EXPECT_TRUE(prompt_of(request).has_tools);
   EXPECT_EQ(Json::parse(prompt_of(request).variables_json)["tools"][0]["function"]["name"], "f");
+  EXPECT_FALSE(prompt_of(request).tool_use.must_call);
+  const auto use_of = [](std::string_view choice) {
+    return prompt_of(parse_with(fmt::format(R"("tools": [{{"name": "f"}}], "tool_choice": {})", choice))).tool_use;
+  };
+  EXPECT_TRUE(use_of(R"({"type": "any", "disable_parallel_tool_use": true})").must_call);
+  EXPECT_FALSE(use_of(R"({"type": "any", "disable_parallel_tool_use": true})").calls_in_parallel);
+  EXPECT_EQ(use_of(R"({"type": "tool", "name": "f"})").only, "f");
 }
 
 TEST(MessagesRequest, WhatIsWrongIsNamed) {

@@ -49,8 +49,9 @@ void set_chat_prompt(Fields& fields, std::string messages_json, const RequestedT
   Json variables = given != nullptr ? *given : Json::object();
   ChatPrompt prompt;
   prompt.messages_json = std::move(messages_json);
-  prompt.has_tools = !tools.tools.empty() && tools.use != RequestedTools::Use::kNone;
+  prompt.has_tools = !tools.tools.empty() && !tools.are_off;
   if (prompt.has_tools) variables["tools"] = tools.tools;
+  prompt.tool_use = tools.use;
   if (!variables.empty()) prompt.variables_json = json_line(variables);
   task.prompt = std::move(prompt);
 }

@@ -229,15 +229,6 @@ constexpr std::string_view kTools =
                   "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}}},
                  {"type": "function", "function": {"name": "g"}}])";
 
-RequestedTools tools_of(const std::string& body) {
-  const Json json = Json::parse(body);
-  Fields fields(json, "");
-  RequestedTools tools = read_tools(fields);
-  EXPECT_TRUE(fields.ok()) << fields.error().message;
-  return tools;
-}
-RequestedTools tools_with(std::string_view more) { return tools_of(fmt::format("{{{}, {}}}", kTools, more)); }
-
 TEST(ChatTools, GoToTheTemplate) {
   const ChatRequest request = parse_with(kTools);
   EXPECT_TRUE(prompt_of(request).has_tools);
@@ -251,12 +242,17 @@ TEST(ChatTools, GoToTheTemplate) {
 }
 
 TEST(ChatTools, Choices) {
-  EXPECT_EQ(tools_with(R"("tool_choice": "auto")").use, RequestedTools::Use::kAuto);
-  EXPECT_EQ(tools_with(R"("tool_choice": "required")").use, RequestedTools::Use::kRequired);
-  EXPECT_FALSE(tools_with(R"("parallel_tool_calls": false)").in_parallel);
-  const RequestedTools named = tools_with(R"("tool_choice": {"type": "function", "function": {"name": "g"}})");
-  EXPECT_EQ(named.use, RequestedTools::Use::kNamed);
-  EXPECT_EQ(named.name, "g");
+  const auto use_of = [](std::string_view more) {
+    return prompt_of(parse_with(fmt::format("{}, {}", kTools, more))).tool_use;
+  };
+  EXPECT_FALSE(use_of(R"("tool_choice": "auto")").must_call);
+  EXPECT_TRUE(use_of(R"("tool_choice": "auto")").calls_in_parallel);
+  EXPECT_TRUE(use_of(R"("tool_choice": "required")").must_call);
+  EXPECT_EQ(use_of(R"("tool_choice": "required")").only, "");
+  EXPECT_FALSE(use_of(R"("parallel_tool_calls": false)").calls_in_parallel);
+  const ToolUse named = use_of(R"("tool_choice": {"type": "function", "function": {"name": "g"}})");
+  EXPECT_TRUE(named.must_call);
+  EXPECT_EQ(named.only, "g");
 }
 
 TEST(ChatTools, WhatIsWrongIsNamed) {

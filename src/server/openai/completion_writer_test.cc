@@ -138,14 +138,14 @@ TEST(CompletionResponse, JoinsPrompts) {
 TEST(CompletionLogprobs, APromptsFirstTokenHasNone) {
   CompletionLogprobs logprobs(0, true);
   const LanguageModel& model = demo_language_model();
-  logprobs.add(model, token_of("Once"), {}, {});
+  logprobs.add(model, token_of("O"), {}, {});
   logprobs.add(model, token_of(" the"), -1.0, {{token_of(" a"), -0.5F}});
   Json all = logprobs.take();
   CompletionLogprobs more(8, true);
   more.add(model, token_of(" a"), -2.0, {{token_of(" a"), -2.0F}});
   append_logprobs(all, more.take());
-  EXPECT_EQ(all.dump(), R"({"tokens":["Once"," the"," a"],"token_logprobs":[null,-1.0,-2.0],)"
-                        R"("top_logprobs":[null,{" a":-0.5," the":-1.0},{" a":-2.0}],"text_offset":[0,4,8]})");
+  EXPECT_EQ(all.dump(), R"({"tokens":["O"," the"," a"],"token_logprobs":[null,-1.0,-2.0],)"
+                        R"("top_logprobs":[null,{" a":-0.5," the":-1.0},{" a":-2.0}],"text_offset":[0,1,8]})");
 }
 
 TEST(CompletionLogprobs, PartsOfCharactersAreWrittenAsBytes) {

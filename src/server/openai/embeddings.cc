@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/openai/answering.h"
+#include "server/openai/sampling_fields.h"
 #include "server/openai/server_sent_events.h"
 
 namespace hotaru::server {

@@ -69,8 +69,9 @@ Json ResponsesWriter::response_object(std::string_view status) const {
 
 std::string ResponsesWriter::begin() {
   if (std::exchange(has_begun_, true)) return {};
-  return event("response.created", {{"response", response_object("in_progress")}}) +
-         event("response.in_progress", {{"response", response_object("in_progress")}});
+  std::string bytes = event("response.created", {{"response", response_object("in_progress")}});
+  bytes += event("response.in_progress", {{"response", response_object("in_progress")}});
+  return bytes;
 }
 
 // The text of the open item, as a part of it.

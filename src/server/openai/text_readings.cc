@@ -9,7 +9,10 @@ namespace hotaru::server {
 
 std::shared_ptr<TextReadings> TextReadings::start(ModelPool& pool, const ReadingsTask& task, Done on_done) {
   auto readings = std::make_shared<TextReadings>(std::move(on_done));
-  if (auto begun = readings->begin(pool, task); !begun) readings->on_done_({}, std::move(begun).error());
+  if (auto begun = readings->begin(pool, task); !begun) {
+    readings->lease_ = {};
+    std::exchange(readings->on_done_, {})({}, std::move(begun).error());
+  }
   return readings;
 }
 

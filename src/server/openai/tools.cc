@@ -34,9 +34,9 @@ void read_list(Fields& fields, bool is_flat, RequestedTools& tools) {
 
 void read_choice_text(Fields& fields, const std::string& choice, RequestedTools& tools) {
   if (choice == "none") {
-    tools.use = RequestedTools::Use::kNone;
+    tools.are_off = true;
   } else if (choice == "required") {
-    tools.use = RequestedTools::Use::kRequired;
+    tools.use.must_call = true;
   } else if (choice != "auto") {
     fields.refuse("tool_choice",
                   fmt::format("got {}, want none, auto, required or a function's name", json_excerpt(Json(choice))));
@@ -54,13 +54,13 @@ void read_choice(Fields& fields, bool is_flat, RequestedTools& tools) {
   if (const std::string type = object.required_text("type"); object.ok() && type != "function") {
     object.refuse("type", fmt::format("got {}, want \"function\"", json_excerpt(Json(type))));
   }
-  tools.use = RequestedTools::Use::kNamed;
+  tools.use.must_call = true;
   const Json* function = is_flat ? choice : object.object("function");
   if (function == nullptr) {
     object.refuse("function", "missing, want an object with a name");
   } else {
     Fields named(*function, is_flat ? "tool_choice" : "tool_choice.function");
-    tools.name = named.required_text("name");
+    tools.use.only = named.required_text("name");
     object.take_error(named);
   }
   fields.take_error(object);
@@ -70,7 +70,7 @@ RequestedTools read_all(Fields& fields, bool is_flat) {
   RequestedTools tools;
   read_list(fields, is_flat, tools);
   read_choice(fields, is_flat, tools);
-  tools.in_parallel = fields.boolean("parallel_tool_calls").value_or(true);
+  tools.use.calls_in_parallel = fields.boolean("parallel_tool_calls").value_or(true);
   check_tool_choice(fields, tools);
   return tools;
 }
@@ -90,12 +90,10 @@ void add_tool(Fields& tool, std::string_view schema_field, RequestedTools& tools
 }
 
 void check_tool_choice(Fields& fields, const RequestedTools& tools) {
-  if (tools.use == RequestedTools::Use::kRequired && tools.tools.empty()) {
-    fields.refuse("tool_choice", "wants a call, but there are no tools");
+  if (!tools.use.only.empty() && !has_tool(tools, tools.use.only)) {
+    fields.refuse("tool_choice", fmt::format("there is no tool {}", json_excerpt(Json(tools.use.only))));
   }
-  if (tools.use == RequestedTools::Use::kNamed && !has_tool(tools, tools.name)) {
-    fields.refuse("tool_choice", fmt::format("there is no tool {}", json_excerpt(Json(tools.name))));
-  }
+  if (tools.use.must_call && tools.tools.empty()) fields.refuse("tool_choice", "wants a call, but there are no tools");
 }
 
 RequestedTools read_tools(Fields& fields) { return read_all(fields, false); }

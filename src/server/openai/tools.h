@@ -11,11 +11,9 @@
 namespace hotaru::server {
 
 struct RequestedTools {
-  enum class Use { kAuto, kNone, kRequired, kNamed };
   Json tools = Json::array();  // as templates know them: {"type": "function", "function": {"name", ...}}
-  Use use = Use::kAuto;
-  std::string name;         // of kNamed
-  bool in_parallel = true;  // several calls in one reply
+  bool are_off = false;        // the reply holds no calls
+  ToolUse use;
 };
 
 // A chat completion's tools, tool_choice, parallel_tool_calls.
