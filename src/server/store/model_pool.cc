@@ -44,8 +44,9 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
  private:
   using Lock = std::unique_lock<std::mutex>;
   Result<std::shared_ptr<Engine>> load(Lock& lock, const StoredModel& stored, const std::string& key);
+  Result<std::shared_ptr<Engine>> open_in_room(Lock& lock, const StoredModel& stored, const std::string& key);
   Result<std::shared_ptr<Engine>> open_engine(const std::string& path, uint64_t memory_bytes) const;
-  Result<void> make_room(Lock& lock, const StoredModel& stored, const std::string& key, uint64_t bytes);
+  Result<void> make_room(Lock& lock, const StoredModel& stored, uint64_t bytes);
   Result<ModelLease> lease(ResidentModel& resident, const StoredModel& stored, std::optional<KeepAlive> keep_alive);
   void release(const std::string& key);
 
@@ -56,7 +57,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   ResidentModels residents_;
   Engines ending_;  // of the thread
   int ends_now_ = 0;
-  bool is_closed_ = false, is_stopping_ = false;
+  bool is_loading_ = false, is_closed_ = false, is_stopping_ = false;
 };
 
 Result<ModelLease> PoolState::acquire(std::string_view name, std::optional<KeepAlive> keep_alive) {
@@ -94,23 +95,15 @@ Result<std::shared_ptr<Engine>> PoolState::load(Lock& lock, const StoredModel& s
   added.keep_alive = options_.keep_alive;
   added.last_used = Clock::now();
   residents_.add(std::move(added));
-  lock.unlock();
-  Result<uint64_t> bytes = planned_bytes(stored.hef_path, options_.threads);
-  lock.lock();
-  const auto opened = [&]() -> Result<std::shared_ptr<Engine>> {
-    if (!bytes) return std::move(bytes).error();
-    TRY(make_room(lock, stored, key, *bytes));
-    const uint64_t there = options_.memory_bytes - (residents_.bytes() - *bytes);
-    lock.unlock();
-    Result<std::shared_ptr<Engine>> engine = open_engine(stored.hef_path, there);
-    lock.lock();
-    return engine;
-  }();
+  // One load at a time: what is left for it is then known exactly.
+  changed_.wait(lock, [&] { return !is_loading_; });
+  is_loading_ = true;
+  const Result<std::shared_ptr<Engine>> opened = open_in_room(lock, stored, key);
+  is_loading_ = false;
   load->is_done = true;
   if (opened) {
     ResidentModel& resident = *residents_.find(key);
     resident.engine = *opened;
-    resident.bytes = (*opened)->model().device().info().total_bytes;
     resident.load = nullptr;
     resident.last_used = Clock::now();
   } else {
@@ -119,6 +112,25 @@ Result<std::shared_ptr<Engine>> PoolState::load(Lock& lock, const StoredModel& s
   }
   changed_.notify_all();
   return opened;
+}
+
+// Idle models go when the plan says so, and once more when the device needs more than its plan.
+Result<std::shared_ptr<Engine>> PoolState::open_in_room(Lock& lock, const StoredModel& stored, const std::string& key) {
+  lock.unlock();
+  Result<uint64_t> bytes = planned_bytes(stored.hef_path, options_.threads);
+  lock.lock();
+  if (!bytes) return std::move(bytes).error();
+  while (true) {
+    TRY(make_room(lock, stored, *bytes));
+    const uint64_t there = options_.memory_bytes - residents_.bytes();  // what loads counts for nothing yet
+    lock.unlock();
+    Result<std::shared_ptr<Engine>> engine = open_engine(stored.hef_path, there);
+    lock.lock();
+    if (engine) residents_.find(key)->bytes = (*engine)->model().device().info().total_bytes;
+    const bool may_help = !engine && engine.error().kind == ErrorKind::kNoMemory && residents_.has_idle();
+    if (!may_help) return engine;
+    *bytes = std::max(*bytes, there) + 1;  // at least one has to go
+  }
 }
 
 Result<std::shared_ptr<Engine>> PoolState::open_engine(const std::string& path, uint64_t memory_bytes) const {
@@ -134,7 +146,7 @@ Result<std::shared_ptr<Engine>> PoolState::open_engine(const std::string& path, 
   return std::shared_ptr<Engine>(std::move(created));
 }
 
-Result<void> PoolState::make_room(Lock& lock, const StoredModel& stored, const std::string& key, uint64_t bytes) {
+Result<void> PoolState::make_room(Lock& lock, const StoredModel& stored, uint64_t bytes) {
   if (!residents_.make_room(bytes, options_.memory_bytes, ending_)) {
     return make_error(ErrorKind::kNoMemory,
                       "model '{}' needs {} bytes of device memory ({}), available are {} of {} bytes: models in use "
@@ -143,7 +155,6 @@ Result<void> PoolState::make_room(Lock& lock, const StoredModel& stored, const s
                       options_.memory_bytes - std::min(options_.memory_bytes, residents_.bytes()),
                       options_.memory_bytes);
   }
-  residents_.find(key)->bytes = bytes;  // nobody takes out what is loading
   changed_.notify_all();
   changed_.wait(lock, [&] { return ending_.empty() && ends_now_ == 0; });  // their memory is there only then
   return {};

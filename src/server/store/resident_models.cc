@@ -37,6 +37,10 @@ int ResidentModels::users() const {
   return sum;
 }
 
+bool ResidentModels::has_idle() const {
+  return std::any_of(models_.begin(), models_.end(), [](const ResidentModel& model) { return model.is_idle(); });
+}
+
 bool ResidentModels::make_room(uint64_t wanted, uint64_t budget, std::vector<std::shared_ptr<Engine>>& taken) {
   uint64_t idle = 0;
   for (const ResidentModel& model : models_) idle += model.is_idle() ? model.bytes : 0;

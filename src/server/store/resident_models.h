@@ -25,7 +25,7 @@ struct ResidentModel {
   StoredModel stored;
   std::shared_ptr<ModelLoad> load;  // set while it loads; `engine` is empty then
   std::shared_ptr<Engine> engine;
-  uint64_t bytes = 0;  // while it loads: as planned
+  uint64_t bytes = 0;  // 0 while it loads
   int users = 0;
   KeepAlive keep_alive{0};
   Clock::time_point last_used;
@@ -46,6 +46,7 @@ class ResidentModels {
   void erase(std::string_view key);
   [[nodiscard]] uint64_t bytes() const;
   [[nodiscard]] int users() const;
+  [[nodiscard]] bool has_idle() const;
 
   // Takes out idle models, the longest unused first, until `wanted` bytes of `budget` are free; their engines are the
   // caller's to end. False: taking all that are idle would not do, and none was taken.
