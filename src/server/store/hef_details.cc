@@ -1,0 +1,189 @@
+#include "server/store/hef_details.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "format/hef.h"
+#include "format/meta_check.h"
+#include "server/ollama/timestamp.h"
+#include "text/text_bundle.h"
+
+namespace hotaru::server {
+namespace {
+
+// "Qwen2ForCausalLM" -> "qwen2".
+std::string family_of(std::string_view architecture) {
+  std::string family(architecture.substr(0, architecture.find("For")));
+  for (char& c : family) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return family;
+}
+
+std::string number_text(double value) { return fmt::format("{:g}", value); }
+
+std::string parameter_line(std::string_view name, std::string_view value) {
+  return fmt::format("{:<30} {}\n", name, value);
+}
+
+std::string generation_text(const fb::GenerationDefaults* said) {
+  if (said == nullptr) return {};
+  std::string text;
+  const auto add = [&text](std::string_view name, float value) {
+    if (!std::isnan(value)) text += parameter_line(name, number_text(value));
+  };
+  add("temperature", said->do_sample() ? said->temperature() : 0.0F);
+  add("top_p", said->top_p());
+  add("min_p", said->min_p());
+  if (said->top_k() >= 0) text += parameter_line("top_k", std::to_string(said->top_k()));
+  add("repeat_penalty", said->repetition_penalty());
+  return text;
+}
+
+Json model_info(const fb::Hef& meta, const HefDetails& details) {
+  const fb::ModelShape& shape = *meta.shape();
+  const std::string& family = details.family;
+  const auto named = [&family](const char* name) { return family + "." + name; };
+  Json info = {{"general.architecture", family},
+               {"general.parameter_count", details.parameters},
+               {named("context_length"), details.context_tokens},
+               {named("block_count"), shape.layers()},
+               {named("embedding_length"), shape.width()},
+               {named("feed_forward_length"), shape.ffn_width()},
+               {named("attention.head_count"), shape.query_heads()},
+               {named("attention.head_count_kv"), shape.kv_heads()},
+               {named("rope.dimension_count"), shape.head_width()},
+               {named("vocab_size"), shape.vocabulary()}};
+  if (const fb::GenerationDefaults* generation = meta.generation(); generation != nullptr) {
+    if (generation->bos_id() >= 0) info["tokenizer.ggml.bos_token_id"] = generation->bos_id();
+    if (generation->eos_ids() != nullptr && generation->eos_ids()->size() > 0) {
+      info["tokenizer.ggml.eos_token_id"] = generation->eos_ids()->Get(0);
+    }
+  }
+  if (meta.quantisation() != nullptr) {
+    info["hotaru.weights"] = text_of(meta.quantisation()->weights());
+    info["hotaru.activations"] = text_of(meta.quantisation()->activations());
+    info["hotaru.kv"] = text_of(meta.quantisation()->kv());
+    info["hotaru.recipe"] = text_of(meta.quantisation()->recipe());
+    info["hotaru.bits_per_weight"] = meta.quantisation()->bits_per_weight();
+  }
+  info["hotaru.adapters"] = details.adapters;
+  return info;
+}
+
+Result<std::string> template_of(const Container& container) {
+  const auto tokenizer = container.text(SectionType::kTokenizer);
+  const auto rest = container.text(SectionType::kTokenizerConfig);
+  if (!tokenizer || !rest) return std::string();
+  TRY_ASSIGN(const TextBundle bundle, TextBundle::from_json(*tokenizer, *rest));
+  return bundle.chat_template;
+}
+
+Json details_of(const StoredModel& model, const HefDetails& details) {
+  Json families = Json::array();
+  if (!details.family.empty()) families.push_back(details.family);
+  return {{"parent_model", model.parent},
+          {"format", "hef"},
+          {"family", details.family},
+          {"families", std::move(families)},
+          {"parameter_size", parameter_size_text(details.parameters)},
+          {"quantization_level", details.quantisation},
+          {"context_length", details.context_tokens},
+          {"embedding_length", details.width}};
+}
+
+// The lines of `parameters`: what the model was made with, else what its HEF says.
+std::string parameters_text(const StoredModel& model, const HefDetails& details) {
+  std::string text;
+  if (model.parameters.is_object()) {
+    for (const auto& [name, value] : model.parameters.items()) {
+      for (const Json& one : value.is_array() ? value : Json::array({value})) text += parameter_line(name, one.dump());
+    }
+  }
+  size_t begin = 0;
+  while (begin < details.generation.size()) {
+    const size_t end = details.generation.find('\n', begin);
+    const std::string_view line(details.generation.data() + begin, end - begin);
+    const std::string name(line.substr(0, line.find(' ')));
+    if (!model.parameters.is_object() || !model.parameters.contains(name)) text += std::string(line) + "\n";
+    begin = end + 1;
+  }
+  if (!text.empty()) text.pop_back();
+  return text;
+}
+
+std::string modelfile_text(const StoredModel& model, const std::string& parameters) {
+  std::string text = fmt::format(
+      "# Modelfile generated by \"hotaru show\"\n# To build a new one based on this, replace FROM with:\n# FROM {}\n\n"
+      "FROM {}\n",
+      model.name.text(), model.hef_path);
+  if (!model.chat_template.empty()) text += fmt::format("TEMPLATE \"\"\"{}\"\"\"\n", model.chat_template);
+  if (!model.system.empty()) text += fmt::format("SYSTEM \"\"\"{}\"\"\"\n", model.system);
+  size_t begin = 0;
+  while (begin < parameters.size()) {
+    const size_t end = std::min(parameters.find('\n', begin), parameters.size());
+    text += "PARAMETER " + parameters.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  if (!model.license.empty()) text += fmt::format("LICENSE \"\"\"{}\"\"\"\n", model.license);
+  return text;
+}
+
+}  // namespace
+
+std::string parameter_size_text(uint64_t parameters) {
+  const auto count = static_cast<double>(parameters);
+  if (parameters == 0) return {};
+  if (count >= 1e9) return fmt::format("{:.1f}B", count / 1e9);
+  return count >= 1e6 ? fmt::format("{:.1f}M", count / 1e6) : fmt::format("{:.1f}K", count / 1e3);
+}
+
+Result<HefDetails> read_hef_details(const std::string& path) {
+  TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.verify_checksums = false}));
+  const fb::Hef& meta = hef.meta();
+  HefDetails details;
+  if (const fb::ModelIdentity* identity = meta.identity(); identity != nullptr) {
+    details.family = family_of(text_of(identity->architecture()));
+    details.parameters = identity->parameters();
+  }
+  if (meta.quantisation() != nullptr) details.quantisation = text_of(meta.quantisation()->weights());
+  details.context_tokens = static_cast<int>(meta.kv()->context_tokens());
+  details.width = static_cast<int>(meta.shape()->width());
+  details.generation = generation_text(meta.generation());
+  TRY_ASSIGN(details.chat_template, template_of(hef.container()));
+  if (meta.adapters() != nullptr) {
+    for (const fb::Adapter* adapter : *meta.adapters()) details.adapters.push_back(adapter->name()->str());
+  }
+  details.info = model_info(meta, details);
+  return details;
+}
+
+Json details_json(const StoredModel& model) {
+  const Result<HefDetails> details = read_hef_details(model.hef_path);
+  return details_of(model, details ? *details : HefDetails());
+}
+
+Result<Json> show_json(const StoredModel& model) {
+  TRY_ASSIGN(const HefDetails details, read_hef_details(model.hef_path));
+  const std::string& chat_template = model.chat_template.empty() ? details.chat_template : model.chat_template;
+  const std::string parameters = parameters_text(model, details);
+  Json capabilities = {"completion"};
+  if (!chat_template.empty()) {
+    // As Ollama finds it out: by the variables that the template reads.
+    const auto reads = [&](const char* name) { return chat_template.find(name) != std::string::npos; };
+    if (reads("tools")) capabilities.push_back("tools");
+    if (reads("</think>") || reads("enable_thinking")) capabilities.push_back("thinking");
+  }
+  capabilities.push_back("embedding");
+  Json json = {{"modelfile", modelfile_text(model, parameters)},
+               {"parameters", parameters},
+               {"template", chat_template},
+               {"details", details_of(model, details)},
+               {"model_info", details.info},
+               {"capabilities", std::move(capabilities)},
+               {"modified_at", rfc3339(std::chrono::system_clock::from_time_t(model.modified_at))}};
+  if (!model.system.empty()) json["system"] = model.system;
+  if (!model.license.empty()) json["license"] = model.license;
+  return json;
+}
+
+}  // namespace hotaru::server
