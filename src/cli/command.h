@@ -35,6 +35,9 @@ void add_inspect(CLI::App& app);
 void add_run(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_models(CLI::App& app);  // list, show, rm, cp
+void add_ps(CLI::App& app);
+void add_pull(CLI::App& app);
 void add_later(CLI::App& app);  // commands that only say "not supported yet"
 void add_completion(CLI::App& app);
 

@@ -64,6 +64,9 @@ int main(int argc, char** argv) {
   cli::add_run(app);
   cli::add_eval(app);
   cli::add_bench(app);
+  cli::add_models(app);
+  cli::add_ps(app);
+  cli::add_pull(app);
   cli::add_later(app);
   cli::add_completion(app);
 

@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/read_reply.h"
 #include "cli/run_options.h"
+#include "cli/stored_model.h"
 #include "cli/text_output.h"
 
 namespace hotaru::cli {
@@ -139,8 +140,12 @@ Result<void> answer_once(const std::shared_ptr<Engine>& engine, const RunOptions
   return {};
 }
 
-Result<void> run(const RunOptions& options) {
+Result<void> run(RunOptions& options) {
   if (options.global.quiet) set_verbosity(Verbosity::kQuiet);
+  TRY_ASSIGN(const NamedModel named, find_named_model(options.hef_path));
+  options.hef_path = named.hef_path;
+  if (options.settings.adapter.empty()) options.settings.adapter = named.adapter;
+  if (options.settings.system.empty()) options.settings.system = named.system;
   DeviceOptions device;
   TRY_ASSIGN(device.isa, parse_isa(options.global.isa));
   device.threads = options.global.threads;
@@ -165,6 +170,7 @@ void add_run(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Answer a prompt, or chat when there is none");
   command->footer(
       "Examples: hotaru run model.hef\n"
+      "          hotaru run demo:captioner    (a model of `hotaru list`)\n"
       "          hotaru run model.hef \"Tell me a story.\" --seed 7\n"
       "          echo \"Tell me a story.\" | hotaru run model.hef --temperature 0 --json");
   auto options = std::make_shared<RunOptions>();

@@ -88,7 +88,9 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 }
 
 void add_prompt(CLI::App& command, RunOptions& options) {
-  command.add_option("HEF", options.hef_path, "A compiled model")->required()->type_name("FILE");
+  command.add_option("HEF", options.hef_path, "A compiled model, or a name of `hotaru list`")
+      ->required()
+      ->type_name("FILE|NAME");
   CLI::Option* prompt = command.add_option("PROMPT", options.prompt,
                                            "One message; without it stdin is read, or on a terminal a chat begins");
   CLI::Option* system =
