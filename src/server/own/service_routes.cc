@@ -3,9 +3,14 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <string_view>
 #include <utility>
 
 #include "server/http/request_counters.h"
+
+namespace hotaru {
+std::string_view chat_page();  // src/server/page/index.html, embedded
+}
 
 namespace hotaru::server {
 namespace {
@@ -19,9 +24,25 @@ void answer_text(const SharedExchange& exchange, std::string text, std::string c
   exchange->respond(std::move(response));
 }
 
+// A browser asks for HTML and gets the chat page. Ollama's clients look whether a server is there by its own words.
 void answer_root(const SharedExchange& exchange) {
-  // Ollama's own words: its clients look whether a server is there by them.
-  answer_text(exchange, "Ollama is running", "text/plain; charset=utf-8");
+  HttpResponse response;
+  response.headers = {{"Vary", "Accept"}};
+  if (exchange->request().header("accept").find("text/html") == std::string_view::npos) {
+    response.content_type = "text/plain; charset=utf-8";
+    response.body = "Ollama is running";
+  } else {
+    response.content_type = "text/html; charset=utf-8";
+    response.body = chat_page();
+    response.headers.emplace_back(
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src "
+        "data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+    response.headers.emplace_back("Referrer-Policy", "no-referrer");
+    response.headers.emplace_back("Cache-Control", "no-cache");
+  }
+  exchange->respond(std::move(response));
 }
 
 struct Metric {
