@@ -38,6 +38,7 @@ void add_bench(CLI::App& app);
 void add_models(CLI::App& app);  // list, show, rm, cp
 void add_ps(CLI::App& app);
 void add_pull(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_later(CLI::App& app);  // commands that only say "not supported yet"
 void add_completion(CLI::App& app);
 

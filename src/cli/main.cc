@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
   cli::add_models(app);
   cli::add_ps(app);
   cli::add_pull(app);
+  cli::add_serve(app);
   cli::add_later(app);
   cli::add_completion(app);
 
