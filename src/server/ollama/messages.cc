@@ -48,8 +48,9 @@ Json read_list(Fields& fields, std::string_view name, const Read& read) {
 
 Json read_message(Fields& fields) {
   Json message;
-  message["role"] = lower(fields.required_text("role"));
-  if (message["role"] == "") fields.refuse("role", "is empty, want \"system\", \"user\", \"assistant\" or \"tool\"");
+  const std::string role = lower(fields.required_text("role"));
+  message["role"] = role;
+  if (role.empty()) fields.refuse("role", "is empty, want \"system\", \"user\", \"assistant\" or \"tool\"");
   message["content"] = fields.text("content").value_or("");
   if (const auto thinking = fields.text("thinking"); thinking && !thinking->empty()) {
     message["reasoning_content"] = *thinking;

@@ -19,7 +19,7 @@ void read_format(Fields& fields, ReplyTask& task) {
     task.grammar = GrammarSpec{GrammarSpec::Kind::kJsonSchema, format->dump()};
   } else if (*format == "json") {
     task.grammar = GrammarSpec{GrammarSpec::Kind::kJsonObject, ""};
-  } else if (*format != "") {
+  } else if (!format->is_string() || !format->get_ref<const std::string&>().empty()) {
     fields.refuse("format", fmt::format("got {}, want \"json\" or a JSON schema", json_excerpt(*format)));
   }
 }
@@ -144,7 +144,8 @@ Result<OllamaReplyRequest> parse_chat(std::string_view body) {
   if (chat.has_tools) chat.variables_json = Json{{"tools", tools}}.dump();
   // The beginning of the reply, to be gone on with.
   chat.continues_last = !messages.empty() && messages.back()["role"] == "assistant" &&
-                        !messages.back().contains("tool_calls") && messages.back()["content"] != "";
+                        !messages.back().contains("tool_calls") &&
+                        !messages.back()["content"].get_ref<const std::string&>().empty();
   request.task.prompt = std::move(chat);
   return request;
 }

@@ -47,11 +47,11 @@ void answer(ModelPool& pool, Kind kind, const std::shared_ptr<Exchange>& exchang
 }  // namespace
 
 void add_ollama_routes(Router& router, ModelPool& pool) {
-  const auto add = [&](std::string path, auto answer_it) {
+  const auto add = [&](const std::string& path, auto answer_it) {
     router.add(
-        {.method = "POST",
-         .path = std::move(path),
-         .handler = [&pool, answer_it](const std::shared_ptr<Exchange>& exchange) { answer_it(pool, exchange); }});
+        {.method = "POST", .path = path, .handler = [&pool, answer_it](const std::shared_ptr<Exchange>& exchange) {
+           answer_it(pool, exchange);
+         }});
   };
   add("/api/generate", [](ModelPool& models, const auto& exchange) { answer(models, Kind::kGenerate, exchange); });
   add("/api/chat", [](ModelPool& models, const auto& exchange) { answer(models, Kind::kChat, exchange); });

@@ -36,7 +36,7 @@ class FakeModelPool : public ModelPool {
  public:
   static constexpr int32_t kEndOfTurn = 4095;  // of the demo model's tokenizer
   explicit FakeModelPool(FakeModel options = {})
-      : folder_(std::filesystem::temp_directory_path() / fmt::format("hotaru_pool_{}_{}", ::getpid(), counter_++)),
+      : folder_(std::filesystem::temp_directory_path() / fmt::format("hotaru_pool_{}_{}", ::getpid(), count++)),
         store_(*ModelStore::open(folder_)) {
     stored.name = *ModelName::parse("demo");
     auto bundle = *TextBundle::load(std::string(HOTARU_SOURCE_DIR) + "/models/demo");
@@ -104,7 +104,7 @@ class FakeModelPool : public ModelPool {
     };
   }
 
-  static inline int counter_ = 0;
+  static inline int count = 0;  // of the process's pools
   const std::filesystem::path folder_;
   ModelStore store_;
 };
