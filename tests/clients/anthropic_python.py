@@ -8,6 +8,7 @@ from cases import Cases, tool_model
 base, model, tools_model = tool_model(sys.argv)
 client = anthropic.Anthropic(base_url=base, api_key="none", max_retries=0)
 cases = Cases()
+GREEDY = {"temperature": 0}  # the client has no argument for it any more
 HELLO = [{"role": "user", "content": "Tell me a story."}]
 WEATHER = {
     "name": "weather",
@@ -23,18 +24,18 @@ WEATHER = {
 
 @cases
 def message_in_one_piece():
-    reply = client.messages.create(model=model, max_tokens=12, messages=HELLO, system="You tell stories.", temperature=0)
+    reply = client.messages.create(model=model, max_tokens=12, messages=HELLO, system="You tell stories.", extra_body=GREEDY)
     assert reply.type == "message" and reply.role == "assistant" and reply.content[0].text
     assert reply.stop_reason == "max_tokens" and reply.usage.output_tokens == 12
     blocks = [{"type": "text", "text": "Tell me a story."}]
     again = client.messages.create(model=model, max_tokens=12, messages=[{"role": "user", "content": blocks}],
-                                   system=[{"type": "text", "text": "You tell stories."}], temperature=0)
+                                   system=[{"type": "text", "text": "You tell stories."}], extra_body=GREEDY)
     assert again.content[0].text == reply.content[0].text
 
 
 @cases
 def message_streamed_is_the_same():
-    options = {"model": model, "max_tokens": 12, "messages": HELLO, "temperature": 0}
+    options = {"model": model, "max_tokens": 12, "messages": HELLO, "extra_body": GREEDY}
     whole = client.messages.create(**options)
     with client.messages.stream(**options) as stream:
         text = "".join(stream.text_stream)
@@ -47,13 +48,13 @@ def message_streamed_is_the_same():
 
 @cases
 def stops_and_prefilled_words():
-    text = client.messages.create(model=model, max_tokens=24, messages=HELLO, temperature=0).content[0].text
+    text = client.messages.create(model=model, max_tokens=24, messages=HELLO, extra_body=GREEDY).content[0].text
     word = text.split()[3]
-    stopped = client.messages.create(model=model, max_tokens=24, messages=HELLO, temperature=0, stop_sequences=[word])
+    stopped = client.messages.create(model=model, max_tokens=24, messages=HELLO, extra_body=GREEDY, stop_sequences=[word])
     assert stopped.stop_reason == "stop_sequence" and stopped.stop_sequence == word
     assert stopped.content[0].text == text[: text.index(word)]
     begun = [*HELLO, {"role": "assistant", "content": text[: text.index(word)].rstrip()}]
-    assert client.messages.create(model=model, max_tokens=8, messages=begun, temperature=0).content[0].text
+    assert client.messages.create(model=model, max_tokens=8, messages=begun, extra_body=GREEDY).content[0].text
 
 
 @cases
@@ -85,7 +86,7 @@ def errors():
         client.messages.create(model="no-such-model", max_tokens=4, messages=HELLO)
     assert caught.value.body["error"]["type"] == "not_found_error"
     with cases.raises(anthropic.BadRequestError) as caught:
-        client.messages.create(model=model, max_tokens=4, messages=HELLO, temperature=9)
+        client.messages.create(model=model, max_tokens=4, messages=HELLO, extra_body={"temperature": 9})
     assert "temperature" in caught.value.body["error"]["message"]
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}}
     with cases.raises(anthropic.BadRequestError) as caught:
