@@ -52,4 +52,20 @@ check "full: stop" test "$(run "${full[@]}" --when-full stop | status)" = "conte
 check "full: shift" test "$("$hotaru" run "$hef" "${full[@]}" --when-full shift 2>"$work/stderr" | status)" = "max_tokens 30"
 check "full: shift says so" grep -q "its oldest tokens were forgotten, 1 time" "$work/stderr"
 check "full: error" refused "context is full" "$hotaru" run "$hef" "${full[@]}" --when-full error --quiet
+
+# What contexts cost: the figures are printed, the bounds have room for a busy machine.
+"$hotaru" bench "$hef" --context-costs 1000 --json --quiet >"$work/costs"
+cost() {  # cost NAME CONDITION FIGURE: Python over the measured names
+  local figure
+  figure=$(python3 -c 'import json, sys; print(eval(sys.argv[2], json.load(open(sys.argv[1]))["context_costs"]))' "$work/costs" "$3")
+  check "$1: $figure" \
+    python3 -c 'import json, sys; sys.exit(not eval(sys.argv[2], json.load(open(sys.argv[1]))["context_costs"]))' "$work/costs" "$2"
+}
+cost "restored, times as fast as prefilled" "prefill_ms >= 20 * restore_ms" "round(prefill_ms / restore_ms)"
+cost "the file, of its pages" "page_bytes <= file_bytes <= 1.02 * page_bytes" "round(file_bytes / page_bytes, 4)"
+cost "a fork holds more, bytes, and when both have gone on" "fork_bytes == 0 and parted_bytes <= page_bytes / 8" "(fork_bytes, parted_bytes)"
+cost "begun alike: tokens reused, times as fast" "reused_tokens == 960 and reuse_ms < prefill_ms / 2" \
+  "(reused_tokens, round(prefill_ms / reuse_ms))"
+cost "a reply's longest wait beside a prefill, of the longest chunk" "longest_stall_ms < prefill_ms" \
+  "round(longest_stall_ms / longest_chunk_ms, 2)"
 exit $((failures > 0))

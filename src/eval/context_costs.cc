@@ -109,6 +109,7 @@ class Bench {
     };
     step();
     std::vector<double> times;
+    times.reserve(kDecodeSteps);
     for (int i = 0; i < kDecodeSteps; i++) times.push_back(step());
     costs.decode_ms = median(std::move(times));
     TRY_ASSIGN(const auto other, core_.submit(prompt(4, tokens_), 1));

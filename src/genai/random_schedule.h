@@ -330,6 +330,7 @@ class RandomSchedule {
     const int earlier = reply.beginning.earlier_tokens;
     const int all_tokens = earlier + static_cast<int>(got.token_ids.size());
     GenerationOptions options = reply.beginning.options;
+    if (options.max_tokens == 0) options.recovery_ids.clear();  // there is no reply that could be closed
     if (options.max_tokens > 0) options.max_tokens += earlier;
     const bool may_be_short =
         is_aborted || (options_.pages_are_scarce && (has_failed || got.status == ReplyStatus::kContextFull));
@@ -398,13 +399,14 @@ class RandomSchedule {
   // An abort may come when the full context has been shifted for a token that does not come any more.
   [[nodiscard]] std::vector<int32_t> shifted(const GenerationOptions& options, std::vector<int32_t> ids) const {
     const auto capacity = static_cast<size_t>(alone_->info().context_tokens);
-    ids.resize(ids.size() - options.recovery_ids.size());
+    const std::vector<int32_t> recovery = options.max_tokens == 0 ? std::vector<int32_t>() : options.recovery_ids;
+    ids.resize(ids.size() - recovery.size());
     const size_t keep = options.keep_tokens >= 0 ? static_cast<size_t>(options.keep_tokens) : capacity / 4;
     while (options.when_full == WhenFull::kShift && ids.size() > capacity) {
       const auto first = ids.begin() + static_cast<ptrdiff_t>(keep);
       ids.erase(first, first + static_cast<ptrdiff_t>((ids.size() - keep) / 2));
     }
-    ids.insert(ids.end(), options.recovery_ids.begin(), options.recovery_ids.end());
+    ids.insert(ids.end(), recovery.begin(), recovery.end());
     return ids;
   }
 
