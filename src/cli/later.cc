@@ -8,8 +8,7 @@ void add_later(CLI::App& app) {
     const char* name;
     const char* help;
   };
-  for (const Later& later :
-       {Later{"predict", "The device model (not supported yet)"}}) {
+  for (const Later& later : {Later{"predict", "The device model (not supported yet)"}}) {
     CLI::App* command = app.add_subcommand(later.name, later.help);
     command->allow_extras();
     const std::string name = later.name;

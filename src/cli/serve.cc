@@ -15,10 +15,12 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/serve_settings.h"
+#include "cli/version.h"
 #include "server/api.h"
 #include "server/http/http_server.h"
 #include "server/http/request_counters.h"
 #include "server/store/model_pool.h"
+#include "server/store/pull.h"
 
 namespace hotaru::cli {
 namespace {
@@ -144,7 +146,9 @@ Result<void> serve(const ServeOptions& options) {
   raise_descriptor_limit();
   const auto pool = server::ModelPool::create(store, pool_choice);
   std::unique_ptr<server::RequestCounters> counters;
-  server::Router router = server::api_routes(*pool, [&counters] { return counters->text(); });
+  server::Router router = server::api_routes(
+      *pool, {.request_metrics = [&counters] { return counters->text(); },
+              .store = {.version = version_number(), .registry = server::registry_from_environment()}});
   counters = std::make_unique<server::RequestCounters>(router);
   http.on_request_done = [&counters, format, logs = !options.global.quiet](const server::RequestRecord& record) {
     counters->count(record);

@@ -99,12 +99,12 @@ bool Generation::finish_step() {
 }
 
 // Nothing: no token is allowed.
-std::optional<int32_t> Generation::sample(std::span<const float> logits) {
+Result<std::optional<int32_t>> Generation::sample(std::span<const float> logits) {
   if (options_.hash_logits) hash_.update(std::as_bytes(logits));
-  if (!token_mask_) return sampler_.sample(logits);
-  const std::span<const uint64_t> allowed = token_mask_->allowed();
-  if (!allows_any(allowed, logits.size())) return std::nullopt;
-  return sampler_.sample(logits, allowed);
+  if (!token_mask_) return std::optional(sampler_.sample(logits));
+  TRY_ASSIGN(const std::span<const uint64_t> allowed, token_mask_->allowed());
+  if (!allows_any(allowed, logits.size())) return std::optional<int32_t>();
+  return std::optional(sampler_.sample(logits, allowed));
 }
 
 // The text that goes out with a sampled token, all of it if the token ends the reply.
@@ -127,7 +127,12 @@ Result<std::string> Generation::text_after(int32_t id, std::optional<ReplyStatus
 
 void Generation::accept(std::span<const float> logits) {
   CHECK(!has_ended_);
-  const std::optional<int32_t> id = sample(logits);
+  Result<std::optional<int32_t>> sampled = sample(logits);
+  if (!sampled) {
+    fail(std::move(sampled).error());
+    return;
+  }
+  const std::optional<int32_t> id = *sampled;
   if (!id) {
     end_cut(ReplyStatus::kLogicalEnd);
     return;

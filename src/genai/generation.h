@@ -105,7 +105,7 @@ class Generation {
   Generation(Context& context, GenerationOptions options, Outlets outlets);
   [[nodiscard]] size_t new_tokens() const { return generated_.size() - earlier_tokens_; }
   [[nodiscard]] bool shift();
-  [[nodiscard]] std::optional<int32_t> sample(std::span<const float> logits);
+  [[nodiscard]] Result<std::optional<int32_t>> sample(std::span<const float> logits);
   [[nodiscard]] Result<std::string> text_after(int32_t id, std::optional<ReplyStatus>& ending);
   void end(ReplyStatus status);
   void end_cut(ReplyStatus status);

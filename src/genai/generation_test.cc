@@ -113,7 +113,7 @@ class Rising : public TokenMask {
     for (int id = 0; id < 64; id += step_) word_ |= id > last ? uint64_t{1} << id : 0;
     seen_.assign(generated.begin(), generated.end());
   }
-  std::span<const uint64_t> allowed() override { return {&word_, 1}; }
+  Result<std::span<const uint64_t>> allowed() override { return std::span<const uint64_t>(&word_, 1); }
   [[nodiscard]] const std::vector<int32_t>& seen() const { return seen_; }
 
  private:
@@ -161,7 +161,7 @@ TEST(Generation, AnEmptyMaskEndsTheReplyAtOnce) {
 
 class LowerHalf : public TokenMask {
   void begin(std::span<const int32_t> generated) override { static_cast<void>(generated); }
-  std::span<const uint64_t> allowed() override { return {&word_, 1}; }
+  Result<std::span<const uint64_t>> allowed() override { return std::span<const uint64_t>(&word_, 1); }
   uint64_t word_ = 0xFFFFFFFF;
 };
 

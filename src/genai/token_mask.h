@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/result.h"
+
 namespace hotaru {
 
 // Of one reply; used by one thread at a time. begin() is called before the device computes the next token, allowed()
@@ -15,8 +17,9 @@ class TokenMask {
   // resumed, all of them. Valid until allowed() has returned.
   virtual void begin(std::span<const int32_t> generated) = 0;
   // The tokens that may follow those of begin(): id i if bit i % 64 of word i / 64 is set; [(V + 63) / 64], valid until
-  // the next begin(). Ids beyond the last word are forbidden. Nothing allowed ends the reply (kLogicalEnd).
-  virtual std::span<const uint64_t> allowed() = 0;
+  // the next begin(). Ids beyond the last word are forbidden. Nothing allowed ends the reply (kLogicalEnd); an error
+  // makes it fail.
+  virtual Result<std::span<const uint64_t>> allowed() = 0;
 };
 
 }  // namespace hotaru

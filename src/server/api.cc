@@ -10,13 +10,14 @@
 
 namespace hotaru::server {
 
-Router api_routes(ModelPool& pool, std::function<std::string()> request_metrics) {
+Router api_routes(ModelPool& pool, ApiOptions options) {
   Router router;
-  add_service_routes(router, pool, std::move(request_metrics));
+  add_service_routes(router, pool, std::move(options.request_metrics));
   add_device_routes(router, pool);
   add_ollama_routes(router, pool);
   add_openai_routes(router, pool);
   add_anthropic_routes(router, pool);
+  add_store_routes(router, pool, options.store);
   return router;
 }
 

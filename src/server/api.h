@@ -6,10 +6,16 @@
 
 #include "server/http/router.h"
 #include "server/store/model_pool.h"
+#include "server/store/routes.h"
 
 namespace hotaru::server {
 
-// `pool` outlives the router. `request_metrics`: own/service_routes.h.
-Router api_routes(ModelPool& pool, std::function<std::string()> request_metrics);
+struct ApiOptions {
+  std::function<std::string()> request_metrics;  // own/service_routes.h
+  StoreRoutesOptions store;
+};
+
+// `pool` outlives the router.
+Router api_routes(ModelPool& pool, ApiOptions options);
 
 }  // namespace hotaru::server

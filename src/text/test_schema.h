@@ -78,7 +78,8 @@ inline std::vector<int32_t> ids_of(const std::vector<uint64_t>& words) {
 
 inline std::vector<uint64_t> mask_of(GrammarState& state, int vocabulary) {
   std::vector<uint64_t> words((static_cast<size_t>(vocabulary) + 63) / 64);
-  CHECK(state.allowed(words).ok());
+  const Result<void> done = state.allowed(words);
+  CHECK_EQ(done.ok() ? "" : done.error().message, "");
   return words;
 }
 

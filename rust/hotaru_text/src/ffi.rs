@@ -100,7 +100,11 @@ impl From<Vec<u32>> for Ids {
 }
 
 /// Runs `work`, puts its value into `out` or its message into `message`.
-pub(crate) unsafe fn export<T, U: From<T>>(out: *mut U, message: *mut Bytes, work: impl FnOnce() -> Result<T>) -> i32 {
+pub(crate) unsafe fn export<T, U: From<T>>(
+    out: *mut U,
+    message: *mut Bytes,
+    work: impl FnOnce() -> Result<T>,
+) -> i32 {
     static SILENCE: Once = Once::new();
     SILENCE.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let (status, text) = match catch_unwind(AssertUnwindSafe(work)) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
-/// Two tokenizers with ids above this are a mistake; the trie holds 22 bits.
+/// Of the trie, which counts its nodes in 22 bits.
 const VOCABULARY_LIMIT: u32 = 1 << 21;
 
 /// Hostile schemas: what one may cost to compile and one mask to compute. A schema of the real world stays far below.
@@ -25,9 +25,11 @@ const LIMITS: ParserLimits = ParserLimits {
     verbose_errors: false,
 };
 const TEXT_LIMIT: usize = 1 << 20;
+/// llguidance writes an array of at most n items out n times, before it counts.
+const ITEM_LIMIT: u64 = 10_000; // of all arrays of a schema
 
-/// A model that has nothing to say may fill a reply with white space: JSON allows any amount of it.
-const WHITE_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,40}";
+/// JSON allows any amount of white space, and a model that has nothing to say may fill a reply with it.
+const WHITE_SPACE_LIMIT: usize = 40; // bytes in a row
 
 pub enum Spec<'a> {
     JsonSchema(&'a str),
@@ -43,6 +45,7 @@ pub(crate) struct VocabularyCache(Mutex<Option<Arc<Vocabulary>>>);
 struct Vocabulary {
     end_ids: Vec<u32>,
     size: u32,
+    white_space: Vec<u64>, // bit i % 64 of [i / 64]: token i is nothing else
     factory: ParserFactory,
 }
 
@@ -60,15 +63,23 @@ impl Vocabulary {
             bytes
         };
         let mut words: Vec<Vec<u8>> = (0..size).map(word).collect();
+        let mut white_space = vec![0; (size as usize).div_ceil(64)];
+        for (id, word) in words.iter().enumerate() {
+            if !word.is_empty() && word.iter().all(is_white_space) {
+                white_space[id / 64] |= 1 << (id % 64);
+            }
+        }
         words.push([&[TokTrie::SPECIAL_TOKEN_MARKER], b"<end of text>".as_slice()].concat());
-        let trie = TokTrie::from(&TokRxInfo::new(size + 1, size), &words);
+        // toktrie cuts its sets at whole words of 32 bits and is surprised by a vocabulary that ends within one.
+        words.resize(words.len().next_multiple_of(32), Vec::new());
+        let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, size), &words);
         let environment: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
         let slices = SlicedBiasComputer::json_slices();
         let mut factory = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices)
             .map_err(|error| Failure::Invalid(error.to_string()))?;
         factory.quiet();
         *factory.limits_mut() = LIMITS;
-        Ok(Self { end_ids: end_ids.to_vec(), size, factory })
+        Ok(Self { end_ids: end_ids.to_vec(), size, white_space, factory })
     }
 }
 
@@ -85,6 +96,7 @@ impl VocabularyCache {
 pub struct Grammar {
     vocabulary: Arc<Vocabulary>,
     start: Matcher,
+    bounds_white_space: bool,
 }
 
 impl Grammar {
@@ -102,18 +114,24 @@ impl Grammar {
         if mask.num_set() == 0 {
             return Err(refused(spec, &"no text satisfies it"));
         }
-        Ok(Self { vocabulary, start })
+        let bounds_white_space = !matches!(spec, Spec::Regex(_));
+        Ok(Self { vocabulary, start, bounds_white_space })
     }
 
     pub fn begin(&self) -> GrammarState {
         // Deep: states share no lexer, so none waits for another and limits count for each alone.
-        GrammarState { vocabulary: Arc::clone(&self.vocabulary), matcher: self.start.deep_clone() }
+        GrammarState {
+            vocabulary: Arc::clone(&self.vocabulary),
+            matcher: self.start.deep_clone(),
+            white_space: self.bounds_white_space.then_some(0),
+        }
     }
 }
 
 pub struct GrammarState {
     vocabulary: Arc<Vocabulary>,
     matcher: Matcher,
+    white_space: Option<usize>, // bytes in a row up to here; None: it is not bounded
 }
 
 impl GrammarState {
@@ -127,8 +145,25 @@ impl GrammarState {
             self.matcher.consume_token(token).map_err(|error| {
                 Failure::Invalid(format!("grammar: token {id} may not follow: {}", first_line(&error)))
             })?;
+            self.count_white_space(token);
         }
         Ok(())
+    }
+
+    fn count_white_space(&mut self, token: u32) {
+        let Some(count) = &mut self.white_space else { return };
+        let word = self.vocabulary.factory.tok_env().tok_trie().token(token);
+        let at_end = word.iter().rev().take_while(|byte| is_white_space(byte)).count();
+        *count = if at_end == word.len() { *count + at_end } else { at_end };
+    }
+
+    /// After too much white space there is no more, unless nothing else may follow.
+    fn bound_white_space(&self, words: &mut [u64]) {
+        let white = &self.vocabulary.white_space;
+        let is_too_much = self.white_space.is_some_and(|count| count >= WHITE_SPACE_LIMIT);
+        if is_too_much && words.iter().zip(white).any(|(word, white)| word & !white != 0) {
+            words.iter_mut().zip(white).for_each(|(word, white)| *word &= !white);
+        }
     }
 
     /// Bit i % 64 of words[i / 64]: id i may follow.
@@ -154,13 +189,18 @@ impl GrammarState {
                 words[id as usize / 64] |= 1 << (id % 64);
             }
         }
+        self.bound_white_space(words);
         Ok(())
     }
 }
 
+fn is_white_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 fn definition_of(spec: &Spec) -> Result<GrammarWithLexer> {
     let (Spec::JsonSchema(text) | Spec::Regex(text) | Spec::Lark(text)) = spec else {
-        return Ok(GrammarWithLexer::from_json_schema(with_white_space(json!({"type": "object"}))));
+        return Ok(GrammarWithLexer::from_json_schema(json!({"type": "object"})));
     };
     if text.len() > TEXT_LIMIT {
         return Err(refused(spec, &format!("got {} bytes, want at most {TEXT_LIMIT}", text.len())));
@@ -170,9 +210,15 @@ fn definition_of(spec: &Spec) -> Result<GrammarWithLexer> {
         Spec::Lark(_) => GrammarWithLexer::from_lark((*text).to_owned()),
         _ => {
             let schema: Value = serde_json::from_str(text).map_err(|error| refused(spec, &error))?;
+            let items = counted_items(&schema);
+            if items > ITEM_LIMIT {
+                let limit =
+                    format!("'minItems' and 'maxItems': got {items} in sum, want at most {ITEM_LIMIT}");
+                return Err(refused(spec, &limit));
+            }
             match schema {
-                Value::Object(_) => GrammarWithLexer::from_json_schema(with_white_space(schema)),
-                Value::Bool(true) => GrammarWithLexer::from_json_schema(with_white_space(json!({}))),
+                Value::Object(_) => GrammarWithLexer::from_json_schema(schema),
+                Value::Bool(true) => GrammarWithLexer::from_json_schema(json!({})),
                 Value::Bool(false) => return Err(refused(spec, &"false: no text satisfies it")),
                 _ => return Err(refused(spec, &"want an object")),
             }
@@ -180,11 +226,18 @@ fn definition_of(spec: &Spec) -> Result<GrammarWithLexer> {
     })
 }
 
-fn with_white_space(mut schema: Value) -> Value {
-    if schema.get("x-guidance").is_none() {
-        schema["x-guidance"] = json!({"whitespace_pattern": WHITE_SPACE});
+/// Of all arrays the most items that are counted.
+fn counted_items(schema: &Value) -> u64 {
+    match schema {
+        Value::Array(list) => list.iter().map(counted_items).fold(0, u64::saturating_add),
+        Value::Object(fields) => {
+            let count = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or(0.0) as u64;
+            let own = count("minItems").max(count("maxItems"));
+            let inner = fields.iter().filter(|(name, _)| !matches!(name.as_str(), "enum" | "const"));
+            inner.map(|(_, value)| counted_items(value)).fold(own, u64::saturating_add)
+        }
+        _ => 0,
     }
-    schema
 }
 
 fn refused(spec: &Spec, error: &dyn Display) -> Failure {

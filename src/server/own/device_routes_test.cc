@@ -23,7 +23,7 @@ class OwnRoutesTest : public ::testing::Test {
     ModelPoolOptions options;
     options.threads = 1;
     pool_ = ModelPool::create(store_, options);
-    router_ = api_routes(*pool_, [] { return std::string(); });
+    router_ = api_routes(*pool_, {.request_metrics = [] { return std::string(); }, .store = {}});
   }
   Json get(const std::string& path) {
     const auto exchange = RecordedExchange::make("GET", path);

@@ -48,10 +48,26 @@ class ReplyParts {
   Output finish();
 
  private:
+  // kOpening: in front of content or between calls, where white space may turn out to be nobody's.
+  enum class Place { kStart, kThinking, kOpening, kContent, kCall };
+  // Each takes what it can from held_; false: it waits for more text.
+  bool step(Output& output);
+  bool step_start();
+  bool step_thinking(Output& output);
+  bool step_opening();
+  bool step_content(Output& output);
+  bool step_call(Output& output);
+  bool give_up_call(size_t size, Output& output);
+  [[nodiscard]] std::string_view call_mark() const;
+
   ReplyDialect dialect_;
   Wanted wanted_;
   std::string held_;
-  enum class Place { kStart, kThinking, kContent, kCall } place_ = Place::kStart;
+  std::string opened_by_;     // what stood in front of the call in held_: the mark; content again if it is none
+  bool drops_space_ = false;  // white space in front of content belongs to a mark
+  bool follows_call_ = false;
+  bool has_ended_ = false;
+  Place place_ = Place::kStart;
 };
 
 }  // namespace hotaru::server

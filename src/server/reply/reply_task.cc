@@ -1,10 +1,13 @@
 #include "server/reply/reply_task.h"
 
+#include <optional>
 #include <utility>
 
+#include "genai/grammar_mask.h"
 #include "server/reply/model_options.h"
 #include "server/reply/reply_prompt.h"
 #include "server/reply/running_reply.h"
+#include "server/reply/tool_grammar.h"
 
 namespace hotaru::server {
 namespace {
@@ -13,6 +16,10 @@ Result<GenerationRequest> request_of(const ReplyTask& task, const ModelLease& le
   const LanguageModel& model = lease.engine->model();
   const DeviceInfo& info = model.device().info();
   GenerationRequest request;
+  std::optional<GrammarSpec> grammar;
+  if (model.has_tokenizer()) {
+    TRY_ASSIGN(grammar, grammar_of(task, prompt.dialect, *model.tokenizer()));
+  }
   request.adapter = lease.adapter;
   if (!task.lora.empty()) {
     TRY_ASSIGN(request.adapter, find_adapter(info, task.lora));
@@ -29,7 +36,11 @@ Result<GenerationRequest> request_of(const ReplyTask& task, const ModelLease& le
   if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
   options.when_full = task.when_full;
   options.keep_tokens = task.keep_tokens;
-  if (task.grammar) return not_supported("structured output is not there yet");
+  if (grammar) {
+    TRY_ASSIGN(const Grammar compiled,
+               Grammar::compile(*model.tokenizer(), options.stop_ids, info.vocabulary, *grammar));
+    options.make_token_mask = [compiled] { return make_grammar_mask(compiled); };
+  }
   return request;
 }
 
@@ -61,7 +72,7 @@ void run_reply(ModelPool& pool, ReplyTask task, std::unique_ptr<ReplyWriter> wri
   parts.start.prompt_ids = prepared->prompt.ids;
   parts.start.load_time = parts.lease.load_time;
   parts.start.language_model = &parts.lease.engine->model();
-  parts.dialect = std::move(prepared->prompt.dialect);
+  parts.dialect = prepared->prompt.dialect;
   parts.wanted.splits_thinking = is_chat && task.thinks.value_or(true);
   parts.wanted.finds_calls = is_chat && std::get<ChatPrompt>(task.prompt).has_tools;
   parts.writer = std::move(writer);

@@ -1,0 +1,87 @@
+#include "genai/grammar_mask.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace hotaru {
+namespace {
+
+class GrammarMask final : public TokenMask {
+ public:
+  explicit GrammarMask(const Grammar& grammar)
+      : grammar_(grammar), words_((static_cast<size_t>(grammar.vocabulary()) + 63) / 64), thread_([this] { run(); }) {}
+  GrammarMask(const GrammarMask&) = delete;
+  GrammarMask& operator=(const GrammarMask&) = delete;
+  ~GrammarMask() override {
+    {
+      const std::lock_guard lock(mutex_);
+      is_leaving_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  void begin(std::span<const int32_t> generated) override {
+    {
+      const std::lock_guard lock(mutex_);
+      new_ids_.assign(generated.begin() + static_cast<ptrdiff_t>(known_ids_), generated.end());
+      known_ids_ = generated.size();
+      is_wanted_ = true;
+    }
+    changed_.notify_all();
+  }
+
+  Result<std::span<const uint64_t>> allowed() override {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !is_wanted_; });
+    if (error_) return *error_;
+    return std::span<const uint64_t>(words_);
+  }
+
+ private:
+  // The state is made here, too: a large grammar's takes milliseconds, and the prompt is being computed.
+  void run() {
+    std::optional<GrammarState> state;
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return is_wanted_ || is_leaving_; });
+      if (is_leaving_) return;
+      // Until is_wanted_ is false again, nobody else touches what compute() does.
+      lock.unlock();
+      Result<void> computed = error_ ? Result<void>(*error_) : compute(state);
+      lock.lock();
+      if (!computed) error_ = std::move(computed).error();
+      is_wanted_ = false;
+      changed_.notify_all();
+    }
+  }
+
+  Result<void> compute(std::optional<GrammarState>& state) {
+    if (!state) {
+      TRY_ASSIGN(state, GrammarState::begin(grammar_));
+    }
+    TRY(state->advance(new_ids_));
+    return state->allowed(words_);
+  }
+
+  const Grammar grammar_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<int32_t> new_ids_;  // since the last begin()
+  size_t known_ids_ = 0;
+  std::vector<uint64_t> words_;  // [(V + 63) / 64]
+  std::optional<Error> error_;
+  bool is_wanted_ = false;
+  bool is_leaving_ = false;
+  std::thread thread_;  // the last member: it uses the others
+};
+
+}  // namespace
+
+std::unique_ptr<TokenMask> make_grammar_mask(const Grammar& grammar) { return std::make_unique<GrammarMask>(grammar); }
+
+}  // namespace hotaru
