@@ -15,7 +15,6 @@
 #include "base/size_text.h"
 #include "cli/command.h"
 #include "cli/serve_settings.h"
-#include "cli/version.h"
 #include "server/api.h"
 #include "server/http/http_server.h"
 #include "server/http/request_counters.h"
@@ -148,7 +147,7 @@ Result<void> serve(const ServeOptions& options) {
   std::unique_ptr<server::RequestCounters> counters;
   server::Router router = server::api_routes(
       *pool, {.request_metrics = [&counters] { return counters->text(); },
-              .store = {.version = version_number(), .registry = server::registry_from_environment()}});
+              .store = {.registry = server::registry_from_environment()}});
   counters = std::make_unique<server::RequestCounters>(router);
   http.on_request_done = [&counters, format, logs = !options.global.quiet](const server::RequestRecord& record) {
     counters->count(record);

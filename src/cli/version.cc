@@ -9,8 +9,6 @@ namespace hotaru::cli {
 
 std::string commit_text() { return kCommit; }
 
-std::string version_number() { return kVersion; }
-
 std::string producer_text() { return fmt::format("hotaru {}", kVersion); }
 
 std::string version_text() {

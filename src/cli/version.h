@@ -8,6 +8,5 @@ namespace hotaru::cli {
 std::string version_text();
 // "hotaru 0.1.0": written into the files Hotaru makes, so it must not differ between builds of one version.
 std::string producer_text();
-std::string version_number();  // "0.1.0"
-std::string commit_text();     // "abc1234"
+std::string commit_text();  // "abc1234"
 }  // namespace hotaru::cli
