@@ -86,5 +86,10 @@ kill -INT "$server"
 check "SIGINT ends it with 0" ended 0
 : >"$work/keys"
 check "a file without keys opens nothing" refused "got no key" "$hotaru" serve --port 0 --models "$work/models" --api-key-file "$work/keys"
+for wrong in "--port 70000" "--memory many" "--keep-alive soon" "--log-format xml" "--host [::1"; do
+  code=0
+  "$hotaru" serve $wrong >"$work/stdout" 2>&1 || code=$?
+  check "wrong usage: $wrong" test "$code" = 2
+done
 
 [[ $failures == 0 ]]

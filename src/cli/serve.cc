@@ -162,6 +162,17 @@ Result<void> serve(const ServeOptions& options) {
   return {};
 }
 
+// Refuses, as wrong usage, what `parse` cannot read.
+template <typename Parse>
+CLI::Validator readable(Parse parse) {
+  return CLI::Validator(
+      [parse](std::string& text) {
+        const auto parsed = parse(text);
+        return parsed ? std::string() : parsed.error().message;
+      },
+      "");
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app) {
@@ -172,15 +183,18 @@ void add_serve(CLI::App& app) {
       "Environment: HOTARU_HOST, HOTARU_MODELS, HOTARU_ORIGINS (https://a.example,app://*: pages that may ask)");
   auto options = std::make_shared<ServeOptions>();
   add_global_options(*command, options->global);
-  command->add_option("--host", options->host, "Address to listen on (default: 127.0.0.1, this machine only)");
+  command->add_option("--host", options->host, "Address to listen on (default: 127.0.0.1, this machine only)")
+      ->check(readable([](const std::string& text) { return parse_server_place(text, {}); }));
   command->add_option("--port", options->port, "Port (default: 11434); 0: any free one")->check(CLI::Range(0, 65535));
   command->add_option("--models", options->models, "Folder of HEF files (default: ~/.hotaru/models)")->type_name("DIR");
   command->add_option("--memory", options->memory, "For all models together, as in 6GiB (default: the machine's)")
+      ->check(readable([](const std::string& text) { return parse_size(text); }))
       ->type_name("BYTES");
   command
       ->add_option("--parallel", options->parallel, "Replies of one model at a time (default: as many as it decodes)")
       ->check(CLI::Range(1, 1024));
   command->add_option("--keep-alive", options->keep_alive, "How long an unused model stays loaded; negative: forever")
+      ->check(readable([](const std::string& text) { return server::parse_keep_alive(Json(text)); }))
       ->type_name("DURATION")
       ->capture_default_str();
   command
