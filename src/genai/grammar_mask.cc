@@ -30,52 +30,60 @@ class GrammarMask final : public TokenMask {
       const std::lock_guard lock(mutex_);
       new_ids_.assign(generated.begin() + static_cast<ptrdiff_t>(known_ids_), generated.end());
       known_ids_ = generated.size();
-      is_wanted_ = true;
+      work_ = Work::kWanted;
     }
     changed_.notify_all();
   }
 
   Result<std::span<const uint64_t>> allowed() override {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !is_wanted_; });
+    // On a busy machine the thread may not have had a processor yet: what it would do takes less time than to wait.
+    if (work_ == Work::kWanted) compute(lock);
+    changed_.wait(lock, [this] { return work_ == Work::kDone; });
     if (error_) return *error_;
     return std::span<const uint64_t>(words_);
   }
 
  private:
-  // The state is made here, too: a large grammar's takes milliseconds, and the prompt is being computed.
+  enum class Work { kDone, kWanted, kTaken };
+
   void run() {
-    std::optional<GrammarState> state;
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [this] { return is_wanted_ || is_leaving_; });
+      changed_.wait(lock, [this] { return work_ == Work::kWanted || is_leaving_; });
       if (is_leaving_) return;
-      // Until is_wanted_ is false again, nobody else touches what compute() does.
-      lock.unlock();
-      Result<void> computed = error_ ? Result<void>(*error_) : compute(state);
-      lock.lock();
-      if (!computed) error_ = std::move(computed).error();
-      is_wanted_ = false;
-      changed_.notify_all();
+      compute(lock);
     }
   }
 
-  Result<void> compute(std::optional<GrammarState>& state) {
-    if (!state) {
-      TRY_ASSIGN(state, GrammarState::begin(grammar_));
+  // Who has taken the work has state_, new_ids_ and words_ to himself without the lock.
+  void compute(std::unique_lock<std::mutex>& lock) {
+    work_ = Work::kTaken;
+    lock.unlock();
+    Result<void> computed = error_ ? Result<void>(*error_) : compute_words();
+    lock.lock();
+    if (!computed) error_ = std::move(computed).error();
+    work_ = Work::kDone;
+    changed_.notify_all();
+  }
+
+  Result<void> compute_words() {
+    if (!state_) {  // here, for a large grammar's takes milliseconds, and the prompt is being computed
+      TRY_ASSIGN(state_, GrammarState::begin(grammar_));
     }
-    TRY(state->advance(new_ids_));
-    return state->allowed(words_);
+    TRY(state_->advance(new_ids_));
+    return state_->allowed(words_);
   }
 
   const Grammar grammar_;
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::optional<GrammarState> state_;
   std::vector<int32_t> new_ids_;  // since the last begin()
   size_t known_ids_ = 0;
   std::vector<uint64_t> words_;  // [(V + 63) / 64]
   std::optional<Error> error_;
-  bool is_wanted_ = false;
+  Work work_ = Work::kDone;
   bool is_leaving_ = false;
   std::thread thread_;  // the last member: it uses the others
 };

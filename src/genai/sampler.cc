@@ -1,6 +1,7 @@
 #include "genai/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -79,10 +80,15 @@ void Sampler::skip(int32_t id) {
 void Sampler::forbid_all_but(std::span<const uint64_t> allowed) {
   for (size_t first = 0; first < adjusted_.size(); first += 64) {
     const uint64_t word = first / 64 < allowed.size() ? allowed[first / 64] : 0;
-    if (word == ~uint64_t{0}) continue;
-    const size_t end = std::min(first + 64, adjusted_.size());
-    for (size_t id = first; id < end; id++) {
-      if ((word >> (id - first) & 1) == 0) adjusted_[id] = -kInfinity;
+    const size_t size = std::min(size_t{64}, adjusted_.size() - first);
+    float* const logits = adjusted_.data() + first;
+    if (word == 0) {
+      std::fill_n(logits, size, -kInfinity);
+      continue;
+    }
+    for (uint64_t forbidden = ~word; forbidden != 0; forbidden &= forbidden - 1) {
+      const auto id = static_cast<size_t>(std::countr_zero(forbidden));
+      if (id < size) logits[id] = -kInfinity;
     }
   }
 }

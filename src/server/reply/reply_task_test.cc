@@ -102,6 +102,31 @@ TEST(RunReply, OneAnswerAndAStreamSayTheSame) {
   EXPECT_EQ(pool.users, 0);
 }
 
+TEST(RunReply, AGrammarHoldsWhateverTheModelWouldSay) {
+  ReplyTask task = chat_task();
+  task.grammar = {GrammarSpec::Kind::kJsonSchema,
+                  R"({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"],
+                      "additionalProperties": false})"};
+  FakeModelPool talks({.script = R"({"a": 1} is what I think.)"});
+  EXPECT_EQ(ask(talks, task, false)->body(), R"({"a": 1}|logical_end|.)");
+  EXPECT_EQ(ask(talks, task, true)->body(), R"({"a": 1}|logical_end|.)");
+  task.grammar->text = R"({"type": "array", "uniqueItems": true})";
+  EXPECT_THAT(refusal(talks, task, 400), HasSubstr("uniqueItems"));
+}
+
+TEST(RunReply, AToolThatMustBeCalledIsCalled) {
+  FakeModelPool pool({.script = "Hello", .chat_template = R"({# <tool_call> #}{{ '<|im_start|>assistant\n' }})"});
+  ReplyTask task = chat_task();
+  ChatPrompt& chat = std::get<ChatPrompt>(task.prompt);
+  chat.variables_json = R"({"tools": [{"type": "function", "function": {"name": "now"}}]})";
+  chat.has_tools = true;
+  EXPECT_EQ(ask(pool, task, false)->body(), "Hello|logical_end|.");
+  chat.tool_use = {.must_call = true, .calls_in_parallel = false};
+  EXPECT_EQ(ask(pool, task, false)->body(), "|logical_end|.");  // this writer leaves out calls
+  chat.tool_use.only = "then";
+  EXPECT_THAT(refusal(pool, task, 400), HasSubstr("then"));
+}
+
 TEST(RunReply, TheModelIsFreeWhenTheAnswerIsThere) {
   FakeModelPool pool({.script = "Yes."});
   for (int i = 0; i < 50; i++) {
