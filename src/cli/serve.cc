@@ -145,9 +145,8 @@ Result<void> serve(const ServeOptions& options) {
   raise_descriptor_limit();
   const auto pool = server::ModelPool::create(store, pool_choice);
   std::unique_ptr<server::RequestCounters> counters;
-  server::Router router = server::api_routes(
-      *pool, {.request_metrics = [&counters] { return counters->text(); },
-              .store = {.registry = server::registry_from_environment()}});
+  server::Router router = server::api_routes(*pool, {.request_metrics = [&counters] { return counters->text(); },
+                                                     .store = {.registry = server::registry_from_environment()}});
   counters = std::make_unique<server::RequestCounters>(router);
   http.on_request_done = [&counters, format, logs = !options.global.quiet](const server::RequestRecord& record) {
     counters->count(record);

@@ -39,13 +39,14 @@ def invoke_and_stream():
 @cases
 def structured_output():
     for method in ("json_schema", "function_calling"):
-        structured = chat(tools_model, max_tokens=200).with_structured_output(Verdict, method=method)
+        structured = chat(tools_model, max_tokens=1200).with_structured_output(Verdict, method=method, strict=True)
         assert isinstance(structured.invoke(HELLO), Verdict), method
 
 
 @cases
 def tools():
-    bound = chat(tools_model, max_tokens=200).bind_tools([weather], tool_choice="required")
+    bound = chat(tools_model, max_tokens=1200).bind_tools(
+        [weather], tool_choice="required", strict=True, parallel_tool_calls=False)
     reply = bound.invoke(HELLO)
     assert reply.tool_calls[0]["name"] == "weather" and isinstance(reply.tool_calls[0]["args"]["celsius"], bool)
     result = ToolMessage("sun", tool_call_id=reply.tool_calls[0]["id"])

@@ -34,7 +34,7 @@ class Verdict(BaseModel):
 
 @cases
 def models():
-    assert model in [entry.id for entry in client.models.list()]
+    assert model + ":latest" in [entry.id for entry in client.models.list()]  # as Ollama lists them
     assert client.models.retrieve(model).object == "model"
 
 
@@ -93,7 +93,7 @@ def logprobs():
 
 @cases
 def json_schema():
-    reply = chat.parse(model=model, messages=HELLO, response_format=Verdict, max_tokens=200, seed=3)
+    reply = chat.parse(model=model, messages=HELLO, response_format=Verdict, max_tokens=1200, seed=3)
     assert isinstance(reply.choices[0].message.parsed, Verdict)
     reply = chat.create(model=model, messages=HELLO, response_format={"type": "json_object"}, max_tokens=300, seed=3)
     if reply.choices[0].finish_reason == "stop":
@@ -104,14 +104,16 @@ def json_schema():
 def tools():
     named = {"type": "function", "function": {"name": "weather"}}
     for choice in ("required", named):
-        reply = chat.create(model=tools_model, messages=HELLO, tools=[WEATHER], tool_choice=choice, max_tokens=200)
+        reply = chat.create(model=tools_model, messages=HELLO, tools=[WEATHER], tool_choice=choice, max_tokens=1200,
+                            parallel_tool_calls=False)
         assert reply.choices[0].finish_reason == "tool_calls", reply
         call = reply.choices[0].message.tool_calls[0]
         arguments = json.loads(call.function.arguments)
         assert call.function.name == "weather" and arguments["day"] in ("today", "tomorrow")
     answer = {"role": "tool", "tool_call_id": call.id, "content": "sun"}
     chat.create(model=tools_model, messages=[*HELLO, reply.choices[0].message, answer], tools=[WEATHER], max_tokens=4)
-    with chat.stream(model=tools_model, messages=HELLO, tools=[WEATHER], tool_choice="required", max_tokens=200) as stream:
+    with chat.stream(model=tools_model, messages=HELLO, tools=[WEATHER], tool_choice="required", max_tokens=1200,
+                     parallel_tool_calls=False) as stream:
         final = stream.get_final_completion()
     assert final.choices[0].message.tool_calls[0].function.name == "weather"
     none = chat.create(model=tools_model, messages=HELLO, tools=[WEATHER], tool_choice="none", max_tokens=4)
@@ -169,13 +171,14 @@ def responses():
     assert [event.sequence_number for event in events] == list(range(len(events)))
     text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
     assert text == whole.output_text and events[-1].type == "response.incomplete"
-    with client.responses.stream(model=model, input="A dog.", text_format=Verdict, max_output_tokens=200) as stream:
+    with client.responses.stream(model=model, input="A dog.", text_format=Verdict, max_output_tokens=1200) as stream:
         final = stream.get_final_response()
     assert final.status == "completed" and isinstance(final.output_parsed, Verdict)
-    parsed = client.responses.parse(model=model, input="A dog.", text_format=Verdict, max_output_tokens=200)
+    parsed = client.responses.parse(model=model, input="A dog.", text_format=Verdict, max_output_tokens=1200)
     assert isinstance(parsed.output_parsed, Verdict)
     tool = {"type": "function", "strict": True, **WEATHER["function"]}
-    called = client.responses.create(model=tools_model, input="A dog.", tools=[tool], tool_choice="required")
+    called = client.responses.create(model=tools_model, input="A dog.", tools=[tool], tool_choice="required",
+                                     parallel_tool_calls=False)
     assert called.output[-1].type == "function_call" and called.output[-1].name == "weather"
     client.responses.create(model=tools_model, tools=[tool], max_output_tokens=4, input=[
         {"role": "user", "content": "A dog."}, called.output[-1].model_dump(exclude_none=True),

@@ -47,7 +47,7 @@ void read_calls(Fields& message, TemplateMessages& messages) {
 void read_assistant(Fields& message, TemplateMessages& messages) {
   // Ollama and vLLM call it `reasoning`, DeepSeek `reasoning_content`.
   for (const std::string_view name : {"reasoning", "reasoning_content"}) {
-    if (auto text = message.text(name); text && !text->empty()) messages.add_reasoning(*std::move(text));
+    if (auto text = message.text(name); text && !text->empty()) messages.add_reasoning(*text);
   }
   std::string content = read_content(message, "content");
   if (content.empty()) content = message.text("refusal").value_or("");
@@ -103,7 +103,7 @@ void TemplateMessages::add_tool_result(const std::string& id, std::string conten
   if (const auto name = names_.find(id); name != names_.end()) messages_.back()["name"] = name->second;
 }
 
-void TemplateMessages::add_reasoning(std::string text) { reasoning_ += text; }
+void TemplateMessages::add_reasoning(std::string_view text) { reasoning_ += text; }
 
 std::string TemplateMessages::number_of(const std::string& id) {
   const auto [entry, is_new] = numbers_.try_emplace(id);

@@ -23,7 +23,7 @@ class TemplateMessages {
   // What the tool said to the call of this id.
   void add_tool_result(const std::string& id, std::string content);
   // The assistant's reasoning in front of what it says next.
-  void add_reasoning(std::string text);
+  void add_reasoning(std::string_view text);
 
   [[nodiscard]] bool empty() const { return messages_.empty(); }
   [[nodiscard]] std::string_view last_role() const;

@@ -48,8 +48,8 @@ void read_item(Fields& item, TemplateMessages& messages) {
     if (item.any("output") == nullptr) item.refuse("output", "missing, want a string or a list of parts");
     messages.add_tool_result(item.required_text("call_id"), read_content(item, "output"));
   } else if (type == "reasoning") {
-    std::string text = read_texts(item, "content");
-    messages.add_reasoning(text.empty() ? read_texts(item, "summary") : std::move(text));
+    const std::string text = read_texts(item, "content");
+    messages.add_reasoning(text.empty() ? read_texts(item, "summary") : text);
   } else {
     item.refuse("type", fmt::format("got {}, want message, function_call, function_call_output or reasoning",
                                     json_excerpt(Json(type))));
@@ -82,9 +82,9 @@ void refuse_what_is_kept(Fields& fields) {
 }
 
 // The request's value, or what holds without one.
-void repeat(Fields& fields, std::string_view name, Json otherwise, Json& echoed) {
+void repeat(Fields& fields, std::string_view name, const Json& otherwise, Json& echoed) {
   const Json* value = fields.any(name);
-  echoed[name] = value != nullptr ? *value : std::move(otherwise);
+  echoed[name] = value != nullptr ? *value : otherwise;
 }
 
 Json echoed_of(Fields& fields) {

@@ -36,7 +36,7 @@ Json usage_of(const ReplyWriter::Start& start, const GatheredSample& said) {
 
 }  // namespace
 
-std::string ResponsesWriter::event(std::string_view name, Json data) {
+std::string ResponsesWriter::event(std::string_view name, const Json& data) {
   if (!answer_.streams) return {};
   Json json;
   json["type"] = name;
@@ -108,8 +108,8 @@ std::string ResponsesWriter::open(Open item) {
   bytes += event("response.output_item.added", {{"output_index", output_.size()}, {"item", open_item("in_progress")}});
   Json part = place();
   part["part"] = open_part();
-  bytes += event(item == Open::kReasoning ? "response.reasoning_summary_part.added" : "response.content_part.added",
-                 std::move(part));
+  bytes +=
+      event(item == Open::kReasoning ? "response.reasoning_summary_part.added" : "response.content_part.added", part);
   return bytes;
 }
 
@@ -119,9 +119,9 @@ std::string ResponsesWriter::add_text(Open item, const std::string& text) {
   open_text_ += text;
   Json data = place();
   data["delta"] = text;
-  if (item == Open::kReasoning) return bytes + event("response.reasoning_summary_text.delta", std::move(data));
+  if (item == Open::kReasoning) return bytes + event("response.reasoning_summary_text.delta", data);
   data["logprobs"] = Json::array();
-  return bytes + event("response.output_text.delta", std::move(data));
+  return bytes + event("response.output_text.delta", data);
 }
 
 std::string ResponsesWriter::close() {
@@ -130,11 +130,10 @@ std::string ResponsesWriter::close() {
   Json text = place();
   text["text"] = open_text_;
   if (!is_reasoning) text["logprobs"] = Json::array();
-  std::string bytes =
-      event(is_reasoning ? "response.reasoning_summary_text.done" : "response.output_text.done", std::move(text));
+  std::string bytes = event(is_reasoning ? "response.reasoning_summary_text.done" : "response.output_text.done", text);
   Json part = place();
   part["part"] = open_part();
-  bytes += event(is_reasoning ? "response.reasoning_summary_part.done" : "response.content_part.done", std::move(part));
+  bytes += event(is_reasoning ? "response.reasoning_summary_part.done" : "response.content_part.done", part);
   const bool is_cut = said_.finish_reason() == "length";
   Json item = open_item(is_cut ? "incomplete" : "completed");
   bytes += event("response.output_item.done", {{"output_index", output_.size()}, {"item", item}});

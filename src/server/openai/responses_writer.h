@@ -31,7 +31,7 @@ class ResponsesWriter : public ReplyWriter {
  private:
   enum class Open { kNothing, kReasoning, kMessage };
   // Nothing unless the answer is a stream.
-  std::string event(std::string_view name, Json data);
+  std::string event(std::string_view name, const Json& data);
   std::string begin();
   std::string add(const ReplyParts::Output& output, size_t first_call);
   std::string open(Open item);
