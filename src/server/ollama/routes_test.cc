@@ -259,7 +259,7 @@ TEST(OllamaEmbed, OneVectorForEachText) {
   EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"nobody","input":"a"})", 404), HasSubstr("not found"));
   EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"demo","input":[5]})", 400), HasSubstr("'input[0]'"));
   EXPECT_THAT(answer(pool, "/api/embed", R"({"model":"demo","dimensions":"few"})", 400), HasSubstr("'dimensions'"));
-  EXPECT_EQ(pool.users, 0);
+  EXPECT_TRUE(pool.is_unused_soon());
 }
 
 TEST(OllamaErrors, NameTheField) {
@@ -301,7 +301,7 @@ TEST(OllamaErrors, NameTheField) {
   EXPECT_THAT(chat(R"("messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"x"}}]}])"),
               HasSubstr("'messages[0].tool_calls[0].function.arguments'"));
   EXPECT_THAT(chat(R"("tools":[{"type":"function","function":{}}])"), HasSubstr("'tools[0].function.name'"));
-  EXPECT_EQ(pool.users, 0);
+  EXPECT_TRUE(pool.is_unused_soon());
 }
 
 TEST(OllamaErrors, NullIsAsAbsentAndTheUnknownIsPassedOver) {

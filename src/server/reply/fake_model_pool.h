@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -90,6 +92,12 @@ class FakeModelPool : public ModelPool {
   FakeDevice* device = nullptr;
   std::optional<KeepAlive> last_keep_alive;
   std::vector<std::string> unloaded;
+  // A lease may end a moment after its answer was given.
+  [[nodiscard]] bool is_unused_soon() const {
+    for (int i = 0; i < 3000 && users > 0; i++) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return users == 0;
+  }
+
   std::atomic<int> users{0};
 
  private:

@@ -88,7 +88,7 @@ std::string refusal(FakeModelPool& pool, ReplyTask task, int status, bool stream
   const auto exchange = ask(pool, std::move(task), streams);
   EXPECT_EQ(exchange->response().status, status);
   EXPECT_FALSE(exchange->is_streamed());
-  wait_until([&] { return pool.users == 0; });
+  EXPECT_TRUE(pool.is_unused_soon());
   return exchange->body();
 }
 
@@ -99,7 +99,7 @@ TEST(RunReply, OneAnswerAndAStreamSayTheSame) {
   EXPECT_EQ(streamed->body(), "Once upon a time.|logical_end|.");
   EXPECT_TRUE(streamed->is_streamed());
   EXPECT_EQ(streamed->response().content_type, "text/plain");
-  EXPECT_EQ(pool.users, 0);
+  EXPECT_TRUE(pool.is_unused_soon());
 }
 
 TEST(RunReply, AGrammarHoldsWhateverTheModelWouldSay) {
@@ -131,7 +131,7 @@ TEST(RunReply, TheModelIsFreeWhenTheAnswerIsThere) {
   FakeModelPool pool({.script = "Yes."});
   for (int i = 0; i < 50; i++) {
     ask(pool, chat_task(), false)->response();
-    ASSERT_EQ(pool.users, 0);
+    ASSERT_TRUE(pool.is_unused_soon());
   }
 }
 
@@ -249,7 +249,7 @@ TEST(RunReply, AClientThatHasLeftIsNotServed) {
   exchange->leave();
   run_reply(pool, chat_task(), std::make_unique<PlainWriter>(), {.streams = true, .content_type = "", .refuse = {}},
             exchange);
-  EXPECT_EQ(pool.users, 0);
+  EXPECT_TRUE(pool.is_unused_soon());
   EXPECT_FALSE(exchange->has_answer());
 }
 
