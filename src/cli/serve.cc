@@ -1,6 +1,6 @@
 // hotaru serve: models of a folder behind Ollama's, OpenAI's, Anthropic's and Hotaru's own API.
 #include <fmt/format.h>
-#include <pthread.h>
+#include <semaphore.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -42,40 +42,54 @@ std::string_view environment(const char* name) {
   return value == nullptr ? std::string_view() : value;
 }
 
-// Every thread that starts later inherits the mask: these signals reach the one that waits for them.
+std::atomic<int> last_signal = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "set in a signal handler");
+sem_t signal_count;
+
+// On any thread: libraries have some of their own, from before main(). So it only tells the one that waits.
+void on_signal(int signal) {
+  last_signal = signal;
+  sem_post(&signal_count);
+}
+
 class StopSignals {
  public:
   StopSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGINT);
-    sigaddset(&signals_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    sem_init(&signal_count, 0, 0);
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, &interrupt_before_);
+    sigaction(SIGTERM, &action, &terminate_before_);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  // From here on, what main() does with signals holds again.
+  ~StopSignals() {
+    sigaction(SIGINT, &interrupt_before_, nullptr);
+    sigaction(SIGTERM, &terminate_before_, nullptr);
+    has_ended_ = true;
+    sem_post(&signal_count);
+    if (watcher_.joinable()) watcher_.join();
   }
   // The first one: gracefully. The second one ends the process: what it writes is whole or not there at all times.
   void watch(HttpServer& server) {
     watcher_ = std::thread([this, &server] {
       for (int seen = 0;; seen++) {
-        int signal = 0;
-        sigwait(&signals_, &signal);
+        while (sem_wait(&signal_count) != 0) continue;  // EINTR
         if (has_ended_) return;
         if (seen > 0) {
           remove_unfinished_outputs();
-          std::_Exit(128 + signal);
+          std::_Exit(128 + last_signal);
         }
         server.stop(kGrace);
       }
     });
   }
-  // From here on, what main() does with signals holds again.
-  void end() {
-    has_ended_ = true;
-    pthread_kill(watcher_.native_handle(), SIGTERM);
-    watcher_.join();
-    pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
-  }
 
  private:
-  sigset_t signals_{};
+  struct sigaction interrupt_before_ {
+  }, terminate_before_{};
   std::thread watcher_;
   std::atomic<bool> has_ended_ = false;
 };
@@ -141,7 +155,6 @@ Result<void> serve(const ServeOptions& options) {
   TRY_ASSIGN(server::ModelStore store,
              server::ModelStore::open(options.models.empty() ? server::ModelStore::default_folder() : options.models));
   http.file_folder = store.blob_folder();
-  StopSignals signals;
   raise_descriptor_limit();
   const auto pool = server::ModelPool::create(store, pool_choice);
   std::unique_ptr<server::RequestCounters> counters;
@@ -153,11 +166,11 @@ Result<void> serve(const ServeOptions& options) {
     if (logs) write_line(server::log_line(record, format, std::chrono::system_clock::now()));
   };
   TRY_ASSIGN(const auto server, HttpServer::create(std::move(http), std::move(router)));
+  StopSignals signals;  // gone before the server is
   announce(server->address(), format);
   signals.watch(*server);
   server->run();
   pool->shut_down(kGrace);
-  signals.end();
   return {};
 }
 
