@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The clients that people have, unmodified from their registries, against `hotaru serve` with the demo model: tests/clients/*. Needs the
-# network once, to install them under build/clients. `tests/clients.sh NAME...` runs those whose file name has NAME in it.
+# network once, to install them under build/clients. `tests/clients.sh NAME...` runs those whose file name has NAME in it; LM_EVAL_ITEMS=FILE
+# adds lm-evaluation-harness on the HellaSwag items of FILE (tests/clients/lm_eval.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
@@ -55,6 +56,9 @@ for client in tests/clients/*; do
     *.mjs) cp "$client" "$home/" && node "$home/$name" "${arguments[@]}" || failures=$((failures + 1)) ;;
   esac
 done
+if [[ -n ${LM_EVAL_ITEMS:-} ]]; then
+  tests/clients/lm_eval.sh "$url" "$work/models/demo.hef" "$LM_EVAL_ITEMS" || failures=$((failures + 1))
+fi
 if ((failures)); then
   echo "clients: $failures failed; the server's last words:"
   tail -n 20 "$work/log"
