@@ -31,9 +31,12 @@ ReplyTask parse_as(uint8_t kind, Fields& fields) {
       return hotaru::server::parse_messages_request(fields).task;
     case 4:
       return hotaru::server::parse_count_request(fields);
-    default:
+    default: {
       (void)hotaru::server::parse_embeddings_request(fields);
-      return {};
+      ReplyTask none;
+      none.prompt = hotaru::server::TextPrompt{};
+      return none;
+    }
   }
 }
 
