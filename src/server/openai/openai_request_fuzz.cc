@@ -14,7 +14,7 @@ using hotaru::server::ReplyTask;
 
 void check_task(const ReplyTask& task) {
   const auto* chat = std::get_if<ChatPrompt>(&task.prompt);
-  if (chat == nullptr) return;
+  if (chat == nullptr || chat->messages_json.empty()) return;  // several prompts, or a text to read
   CHECK(hotaru::parse_json(chat->messages_json, "messages").ok());
   CHECK(chat->variables_json.empty() || hotaru::parse_json(chat->variables_json, "variables").ok());
 }
