@@ -14,23 +14,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/posix.h"
 
 namespace hotaru {
 namespace {
-
-Error system_error(const std::string& path, const char* doing, int code) {
-  const bool missing = code == ENOENT || code == ENOTDIR;
-  return make_error(missing ? ErrorKind::kNotFound : ErrorKind::kIo, "{}: cannot {}: {}", path, doing,
-                    std::strerror(code));
-}
-
-// Closes on the way out of open() and read_text_file().
-struct Descriptor {
-  int value;
-  ~Descriptor() {
-    if (value >= 0) ::close(value);
-  }
-};
 
 // Temporaries of unfinished outputs, where a signal handler can find them: no lock, no allocation, a fixed number of
 // slots.
@@ -93,23 +80,10 @@ Result<void> write_all(int descriptor, const std::string& path, std::span<const 
   return {};
 }
 
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
-
 // A file without a name, which vanishes with a killed process; -1 where the file system or a missing /proc forbids it.
 int open_unnamed(const std::string& folder) {
   if (::access("/proc/self/fd", X_OK) != 0) return -1;
   return ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-}
-
-// Without it a rename can be lost in a power failure although the file's data is safe.
-void sync_folder_of(const std::string& path) {
-  const std::string folder = folder_of(path);
-  const Descriptor descriptor{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  // Some file systems cannot sync a folder; the output itself is complete either way.
-  if (descriptor.value >= 0) (void)::fsync(descriptor.value);
 }
 
 }  // namespace

@@ -16,32 +16,13 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/posix.h"
 
 namespace hotaru::server {
 namespace {
 
 constexpr size_t kBlockBytes = size_t{1} << 20;
 constexpr int64_t kForgottenSeconds = 24 * 3600;
-
-Error system_error(const std::string& path, const char* doing, int code) {
-  const bool missing = code == ENOENT || code == ENOTDIR;
-  return make_error(missing ? ErrorKind::kNotFound : ErrorKind::kIo, "{}: cannot {}: {}", path, doing,
-                    std::strerror(code));
-}
-
-struct Descriptor {
-  int value;
-  ~Descriptor() {
-    if (value >= 0) ::close(value);
-  }
-};
-
-// Without it a rename can be lost in a power failure. Some file systems cannot sync a folder.
-void sync_folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path();
-  const Descriptor descriptor{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (descriptor.value >= 0) (void)::fsync(descriptor.value);
-}
 
 // Calls `take` with each part of the file.
 template <typename Take>
