@@ -9,6 +9,7 @@
 
 #include "api/llm_state.h"
 #include "genai/fake_device.h"
+#include "genai/scripted_reply.h"
 #include "text/text_bundle.h"
 
 #ifndef HOTARU_SOURCE_DIR  // Defined for test programs; not for the check that headers compile alone.
@@ -16,8 +17,6 @@
 #endif
 
 namespace hotaru::genai {
-
-inline constexpr int32_t kEndOfTurn = 4095;  // of the demo model's tokenizer
 
 // An LLM whose model says `script` after every prompt of messages, then the end of turn; without a script it says
 // pseudo-random things.
@@ -39,17 +38,6 @@ struct FakeLlm {
     });
     parts.device = std::move(fake);
     return *LoadedModel::create(device, *LanguageModel::from_parts(std::move(parts)));
-  }
-
-  // The prompt ends where the template opens the assistant's turn.
-  static FakeDevice::Favourite says(const Tokenizer& tokenizer, const std::string& script) {
-    const std::vector<int32_t> opening = *tokenizer.encode("assistant\n");
-    return [ids = *tokenizer.encode(script), opening](const std::vector<int32_t>& so_far) {
-      const auto found = std::find_end(so_far.begin(), so_far.end(), opening.begin(), opening.end());
-      if (found == so_far.end()) return kEndOfTurn;
-      const auto said = static_cast<size_t>(so_far.end() - found) - opening.size();
-      return said < ids.size() ? ids[said] : kEndOfTurn;
-    };
   }
 
   std::function<void()> on_step;  // on the engine's thread; set it before a reply begins

@@ -8,6 +8,7 @@
 
 #include "genai/fake_device.h"
 #include "genai/language_model.h"
+#include "genai/scripted_reply.h"
 #include "server/reply/reply_task.h"
 #include "text/text_bundle.h"
 
@@ -16,8 +17,6 @@
 #endif
 
 namespace hotaru::server {
-
-inline constexpr int32_t kEndOfTurn = 4095;
 
 // Speaks the demo model's tokens on a device that is none.
 inline const LanguageModel& demo_language_model() {

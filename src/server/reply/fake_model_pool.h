@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "genai/fake_device.h"
+#include "genai/scripted_reply.h"
 #include "server/store/model_pool.h"
 #include "text/text_bundle.h"
 
@@ -36,7 +37,6 @@ struct FakeModel {
 
 class FakeModelPool : public ModelPool {
  public:
-  static constexpr int32_t kEndOfTurn = 4095;  // of the demo model's tokenizer
   explicit FakeModelPool(FakeModel options = {})
       : folder_(std::filesystem::temp_directory_path() / fmt::format("hotaru_pool_{}_{}", ::getpid(), count++)),
         store_(*ModelStore::open(folder_)) {
@@ -101,17 +101,6 @@ class FakeModelPool : public ModelPool {
   std::atomic<int> users{0};
 
  private:
-  // The prompt ends where the template opens the assistant's turn.
-  static FakeDevice::Favourite says(const Tokenizer& tokenizer, const std::string& script) {
-    const std::vector<int32_t> opening = *tokenizer.encode("assistant\n");
-    return [ids = *tokenizer.encode(script), opening](const std::vector<int32_t>& so_far) {
-      const auto found = std::find_end(so_far.begin(), so_far.end(), opening.begin(), opening.end());
-      if (found == so_far.end()) return kEndOfTurn;
-      const auto said = static_cast<size_t>(so_far.end() - found) - opening.size();
-      return said < ids.size() ? ids[said] : kEndOfTurn;
-    };
-  }
-
   static inline int count = 0;  // of the process's pools
   const std::filesystem::path folder_;
   ModelStore store_;

@@ -144,7 +144,7 @@ TEST(RunReply, TheSameSeedSaysWhatTheEngineSays) {
   GenerationRequest request;
   request.ids = *pool.engine->model().encode_chat(std::string(kHello));
   request.options.max_tokens = 20;
-  request.options.stop_ids = {FakeModelPool::kEndOfTurn};
+  request.options.stop_ids = {kEndOfTurn};
   request.options.sampling = resolve_sampling(task.sampling, pool.engine->model().defaults());
   EXPECT_EQ(start.prompt_ids, request.ids);
   EXPECT_EQ(start.prompt_tokens, static_cast<int>(request.ids.size()));
@@ -227,7 +227,7 @@ TEST(RunReply, AClientThatLeavesFreesItsPlaceWithinOneToken) {
   }});
   for (const bool streams : {true, false}) {
     ReplyTask task = chat_task();
-    task.sampling.logit_bias = {{FakeModelPool::kEndOfTurn, -100.0F}};
+    task.sampling.logit_bias = {{kEndOfTurn, -100.0F}};
     const auto exchange = ask(pool, task, streams);
     if (streams) {
       exchange->next_bytes();
@@ -256,7 +256,7 @@ TEST(RunReply, AClientThatHasLeftIsNotServed) {
 TEST(RunReply, ASlowReaderHoldsUpItsOwnReplyOnly) {
   FakeModelPool pool({.engine = engine_options(8, 2, 16)});
   ReplyTask task = chat_task();
-  task.sampling.logit_bias = {{FakeModelPool::kEndOfTurn, -100.0F}};
+  task.sampling.logit_bias = {{kEndOfTurn, -100.0F}};
   task.max_tokens = 400;
   const auto slow = ask(pool, task, true, nullptr, 1024);
   slow->response();
