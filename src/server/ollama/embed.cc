@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "server/ollama/reply_request.h"
-#include "server/openai/text_readings.h"
+#include "server/reply/text_readings.h"
 #include "server/request/errors.h"
 
 namespace hotaru::server {

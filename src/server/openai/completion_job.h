@@ -10,7 +10,7 @@
 #include "server/openai/completion_request.h"
 #include "server/openai/completion_writer.h"
 #include "server/openai/part_exchange.h"
-#include "server/openai/text_readings.h"
+#include "server/reply/text_readings.h"
 #include "server/store/model_pool.h"
 
 namespace hotaru::server {

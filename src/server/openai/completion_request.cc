@@ -46,8 +46,8 @@ void read_best_of(Fields& fields, CompletionRequest& request) {
 
 }  // namespace
 
-std::vector<CompletionPrompt> read_prompts(Fields& fields, std::string_view name) {
-  std::vector<CompletionPrompt> prompts;
+std::vector<RawPrompt> read_prompts(Fields& fields, std::string_view name) {
+  std::vector<RawPrompt> prompts;
   const Json* given = fields.any(name);
   if (given == nullptr) {
     fields.refuse(name, fmt::format("missing, {}", kWanted));

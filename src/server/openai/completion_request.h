@@ -10,11 +10,9 @@
 
 namespace hotaru::server {
 
-using CompletionPrompt = std::variant<TextPrompt, IdsPrompt>;
-
 struct CompletionRequest {
   ReplyTask task;  // of each prompt, but without it; `samples` are made
-  std::vector<CompletionPrompt> prompts;
+  std::vector<RawPrompt> prompts;
   int choices = 1;  // of the samples of each prompt: the likeliest are the answer
   int logprobs = -1;
   bool echoes = false;
@@ -25,6 +23,6 @@ struct CompletionRequest {
 // Errors are in `fields`.
 CompletionRequest parse_completion_request(Fields& fields);
 // A string, a list of strings, a list of token ids, or a list of such lists.
-std::vector<CompletionPrompt> read_prompts(Fields& fields, std::string_view name);
+std::vector<RawPrompt> read_prompts(Fields& fields, std::string_view name);
 
 }  // namespace hotaru::server

@@ -57,7 +57,7 @@ Json CompletionAnswer::choice(int index, std::string text, Json logprobs, Json f
   return json;
 }
 
-std::string prompt_text(const CompletionPrompt& prompt, const LanguageModel* model) {
+std::string prompt_text(const RawPrompt& prompt, const LanguageModel* model) {
   if (const auto* text = std::get_if<TextPrompt>(&prompt)) return text->text;
   const Tokenizer* tokenizer = model != nullptr ? model->tokenizer() : nullptr;
   if (tokenizer == nullptr) return {};
@@ -92,7 +92,7 @@ HttpResponse completion_response(const CompletionAnswer& answer, std::vector<Com
   return response;
 }
 
-CompletionWriter::CompletionWriter(CompletionAnswer answer, CompletionPrompt prompt,
+CompletionWriter::CompletionWriter(CompletionAnswer answer, RawPrompt prompt,
                                    std::function<void(CompletionPart)> on_part)
     : answer_(std::move(answer)),
       prompt_(std::move(prompt)),

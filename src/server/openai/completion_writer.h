@@ -43,14 +43,14 @@ struct CompletionPart {
 };
 
 // As it is echoed: ids as the text that they are.
-std::string prompt_text(const CompletionPrompt& prompt, const LanguageModel* model);
+std::string prompt_text(const RawPrompt& prompt, const LanguageModel* model);
 // The whole answer.
 HttpResponse completion_response(const CompletionAnswer& answer, std::vector<CompletionPart> parts);
 
 class CompletionWriter : public ReplyWriter {
  public:
   // With `on_part` the answer in one piece goes there and response() is empty.
-  CompletionWriter(CompletionAnswer answer, CompletionPrompt prompt, std::function<void(CompletionPart)> on_part = {});
+  CompletionWriter(CompletionAnswer answer, RawPrompt prompt, std::function<void(CompletionPart)> on_part = {});
   void on_start(const Start& start) override;
   std::string on_delta(const Delta& delta) override;
   std::string on_end(const End& end) override;
@@ -73,7 +73,7 @@ class CompletionWriter : public ReplyWriter {
   [[nodiscard]] const Error* error() const;
 
   CompletionAnswer answer_;
-  CompletionPrompt prompt_;
+  RawPrompt prompt_;
   std::function<void(CompletionPart)> on_part_;
   Start start_;
   std::string prompt_text_;

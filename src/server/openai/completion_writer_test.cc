@@ -17,7 +17,7 @@ CompletionAnswer answer_of(bool streams) {
   answer.streams = streams;
   return answer;
 }
-CompletionPrompt text(std::string prompt) { return TextPrompt{std::move(prompt)}; }
+RawPrompt text(std::string prompt) { return TextPrompt{std::move(prompt)}; }
 Json choices_of(const HttpResponse& response) { return Json::parse(response.body)["choices"]; }
 
 ReplyWriter::Delta scored(std::string_view token, float logprob, std::vector<TokenLogprob> top = {}) {

@@ -1,4 +1,5 @@
 #include "server/openai/embeddings.h"
+#include "server/openai/completion_request.h"
 
 #include <bit>
 #include <cmath>
@@ -62,7 +63,7 @@ EmbeddingsRequest parse_embeddings_request(Fields& fields) {
   request.task.keep_alive = common.keep_alive;
   request.task.texts = read_prompts(fields, "input");
   request.task.wants_embedding = true;
-  for (const CompletionPrompt& text : request.task.texts) {
+  for (const RawPrompt& text : request.task.texts) {
     const auto* written = std::get_if<TextPrompt>(&text);
     if (written != nullptr && written->text.empty()) fields.refuse("input", "got an empty string, want text");
   }

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "base/json.h"
-#include "server/openai/text_readings.h"
+#include "server/reply/text_readings.h"
+#include "server/request/fields.h"
 
 namespace hotaru::server {
 

@@ -38,6 +38,7 @@ struct TextPrompt {
 struct IdsPrompt {
   std::vector<int32_t> ids;
 };
+using RawPrompt = std::variant<TextPrompt, IdsPrompt>;
 
 struct ReplyTask {
   std::string model;  // as the request writes it: "name", "name:adapter"

@@ -1,4 +1,4 @@
-#include "server/openai/text_readings.h"
+#include "server/reply/text_readings.h"
 
 #include <utility>
 
@@ -23,7 +23,7 @@ Result<void> TextReadings::begin(ModelPool& pool, const ReadingsTask& task) {
   if (!task.lora.empty()) {
     TRY_ASSIGN(adapter, find_adapter(model.device().info(), task.lora));
   }
-  for (const CompletionPrompt& text : task.texts) {
+  for (const RawPrompt& text : task.texts) {
     ReplyTask prompt;
     prompt.cuts_prompt = task.cuts_texts;
     std::visit([&prompt](const auto& given) { prompt.prompt = given; }, text);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "server/openai/completion_request.h"
+#include "server/reply/reply_task.h"
 #include "server/store/model_pool.h"
 
 namespace hotaru::server {
@@ -17,7 +17,7 @@ struct ReadingsTask {
   std::string model;
   std::string lora;
   std::optional<KeepAlive> keep_alive;
-  std::vector<CompletionPrompt> texts;
+  std::vector<RawPrompt> texts;
   int top_logprobs = -1;  // -1: no scores
   bool wants_embedding = false;
   bool cuts_texts = false;  // those that are longer than the context; otherwise that is an error
