@@ -19,6 +19,8 @@ Result<GenerationRequest> request_of(const ReplyTask& task, const ModelLease& le
   std::optional<GrammarSpec> grammar;
   if (model.has_tokenizer()) {
     TRY_ASSIGN(grammar, grammar_of(task, prompt.dialect, *model.tokenizer()));
+  } else if (task.grammar) {
+    return not_supported("'{}' has no tokenizer: its replies can obey no grammar", model.name());
   }
   request.adapter = lease.adapter;
   if (!task.lora.empty()) {
