@@ -122,6 +122,14 @@ void add_limits(CLI::App& command, RunOptions& options) {
   command.add_option("--stop", settings.stop, "End the reply before this text (repeatable)")->expected(1)->take_all();
   command
       .add_option_function<std::string>(
+          "--format",
+          [&settings](const std::string& text) {
+            settings.format = value_or_usage_error(parse_format(text), "--format");
+          },
+          "The reply obeys it: json, a JSON schema, or a file that holds one")
+      ->type_name("FORMAT");
+  command
+      .add_option_function<std::string>(
           "--when-full", [&settings](const std::string& text) { settings.when_full = parse_when_full(text); },
           "When the context is full: error, stop (the default), or shift, which forgets its oldest tokens")
       ->type_name("POLICY");
@@ -148,7 +156,8 @@ void add_run_options(CLI::App& command, RunOptions& options) {
   load->type_name("FILE");
   command.add_option("--save-context", options.save_context, "Save the conversation at the end")->type_name("FILE");
   command.add_flag("--resume", options.resumes, "Go on with the cut reply of the loaded conversation; no prompt")
-      ->needs(load);
+      ->needs(load)
+      ->excludes("--format");
   command.add_flag("--verbose", options.settings.verbose, "Timings on stderr after the reply");
   command.add_flag("--hash-logits", options.settings.hash_logits,
                    "SHA-256 over the logits of every step: the same on every machine");

@@ -6,7 +6,10 @@
 #include <cmath>
 #include <variant>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "cli/parse_number.h"
+#include "genai/grammar_mask.h"
 
 namespace hotaru::cli {
 namespace {
@@ -75,6 +78,7 @@ Result<TurnOptions> turn_options(const RunSettings& settings, const LanguageMode
   options.when_full = settings.when_full;
   options.prefill_chunk = settings.prefill_chunk;
   options.hash_logits = settings.hash_logits;
+  if (settings.format) TRY(obey_grammar(options, *settings.format, model));
   return turn;
 }
 
@@ -115,6 +119,18 @@ std::string parameters_text(const RunSettings& settings, const LanguageModel& mo
   line("max_tokens", settings.max_tokens < 0 ? "what the context holds" : fmt::format("{}", settings.max_tokens));
   for (const std::string& stop : settings.stop) line("stop", fmt::format("\"{}\"", stop));
   return text;
+}
+
+Result<GrammarSpec> parse_format(const std::string& text) {
+  if (text == "json") return GrammarSpec{GrammarSpec::Kind::kJsonObject, ""};
+  std::string schema = text;
+  if (!text.starts_with('{')) {
+    TRY_ASSIGN(schema, read_text_file(text));
+  }
+  const std::string place = schema == text ? "JSON schema" : text;
+  TRY_ASSIGN(const Json parsed, parse_json(schema, place));
+  if (!parsed.is_object()) return invalid("{}: got {}, want an object", place, json_excerpt(parsed));
+  return GrammarSpec{GrammarSpec::Kind::kJsonSchema, parsed.dump()};
 }
 
 Result<LogitBias> parse_logit_bias(const std::string& text) {

@@ -1,12 +1,14 @@
 // What `hotaru run` was asked for: set by flags, and in the chat by /set.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "genai/conversation.h"
+#include "text/grammar.h"
 
 namespace hotaru::cli {
 
@@ -20,6 +22,7 @@ struct RunSettings {
   bool verbose = false;
   std::string system;
   std::string adapter;  // "": none
+  std::optional<GrammarSpec> format;
 };
 
 // The number of the adapter that the settings name.
@@ -33,6 +36,9 @@ Result<TurnOptions> turn_options(const RunSettings& settings, const LanguageMode
 Result<void> set_parameter(RunSettings& settings, std::string_view name, const std::string& value);
 // What holds for the next reply, one parameter a line.
 std::string parameters_text(const RunSettings& settings, const LanguageModel& model);
+
+// "json", a JSON schema, or a file that holds one.
+Result<GrammarSpec> parse_format(const std::string& text);
 
 // "ID=BIAS": the number is added to the logit of that token; -inf forbids it.
 Result<LogitBias> parse_logit_bias(const std::string& text);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "base/file.h"
 #include "cli/run_options.h"
 
 namespace hotaru::cli {
@@ -20,6 +21,20 @@ TEST(LogitBias, IsAnIdAndANumber) {
   for (const char* text : {"", "=", "42", "42=", "=1", "x=1", "-1=1", "1=nan", "1=2x", "1.5=2", "99999999999=1"}) {
     EXPECT_FALSE(parse_logit_bias(text)) << text;
   }
+}
+
+TEST(Format, IsJsonASchemaOrAFileOfOne) {
+  EXPECT_EQ(parse_format("json")->kind, GrammarSpec::Kind::kJsonObject);
+  const Result<GrammarSpec> schema = parse_format(R"({"type": "object"})");
+  EXPECT_EQ(schema->kind, GrammarSpec::Kind::kJsonSchema);
+  EXPECT_EQ(schema->text, R"({"type":"object"})");
+  const std::string path = testing::TempDir() + "/schema.json";
+  auto file = *OutputFile::create(path);
+  ASSERT_TRUE(file.write(std::string_view("[1]")));
+  ASSERT_TRUE(file.commit());
+  EXPECT_THAT(parse_format(path).error().message, HasSubstr("want an object"));
+  EXPECT_THAT(parse_format("{\"type\": ").error().message, HasSubstr("JSON schema"));
+  EXPECT_EQ(parse_format("none.json").error().kind, ErrorKind::kNotFound);
 }
 
 // The message of a refused command line; "" when it is accepted.

@@ -165,11 +165,13 @@ Result<void> serve(const ServeOptions& options) {
     counters->count(record);
     if (logs) write_line(server::log_line(record, format, std::chrono::system_clock::now()));
   };
-  TRY_ASSIGN(const auto server, HttpServer::create(std::move(http), std::move(router)));
-  StopSignals signals;  // gone before the server is
-  announce(server->address(), format);
-  signals.watch(*server);
-  server->run();
+  {
+    TRY_ASSIGN(const auto server, HttpServer::create(std::move(http), std::move(router)));
+    StopSignals signals;  // gone before the server is
+    announce(server->address(), format);
+    signals.watch(*server);
+    server->run();
+  }  // with it go the contexts that clients held
   pool->shut_down(kGrace);
   return {};
 }

@@ -92,4 +92,14 @@ class GrammarMask final : public TokenMask {
 
 std::unique_ptr<TokenMask> make_grammar_mask(const Grammar& grammar) { return std::make_unique<GrammarMask>(grammar); }
 
+Result<void> obey_grammar(GenerationOptions& options, const GrammarSpec& spec, const LanguageModel& model) {
+  if (!model.has_tokenizer()) {
+    return not_supported("'{}' has no tokenizer: its replies can obey no grammar", model.name());
+  }
+  TRY_ASSIGN(const Grammar grammar,
+             Grammar::compile(*model.tokenizer(), options.stop_ids, model.device().info().vocabulary, spec));
+  options.make_token_mask = [grammar] { return make_grammar_mask(grammar); };
+  return {};
+}
+
 }  // namespace hotaru

@@ -5,6 +5,7 @@
 #include "server/anthropic/routes.h"
 #include "server/ollama/routes.h"
 #include "server/openai/routes.h"
+#include "server/own/context_routes.h"
 #include "server/own/device_routes.h"
 #include "server/own/service_routes.h"
 
@@ -14,6 +15,7 @@ Router api_routes(ModelPool& pool, ApiOptions options) {
   Router router;
   add_service_routes(router, pool, std::move(options.request_metrics));
   add_device_routes(router, pool);
+  add_context_routes(router, pool);
   add_ollama_routes(router, pool);
   add_openai_routes(router, pool);
   add_anthropic_routes(router, pool);

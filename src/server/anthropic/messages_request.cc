@@ -6,8 +6,8 @@
 #include "server/openai/chat_request.h"
 #include "server/openai/messages.h"
 #include "server/openai/sampling_fields.h"
-#include "server/openai/server_sent_events.h"
 #include "server/openai/tools.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -2,6 +2,7 @@
 
 #include "server/openai/server_sent_events.h"
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -5,11 +5,11 @@
 
 #include "server/anthropic/messages_request.h"
 #include "server/anthropic/messages_writer.h"
-#include "server/openai/answer_id.h"
 #include "server/openai/answering.h"
-#include "server/openai/server_sent_events.h"
+#include "server/reply/answer_id.h"
 #include "server/reply/reply_prompt.h"
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -37,10 +37,17 @@ void read_think(Fields& fields, ReplyTask& task) {
   task.must_think = *task.thinks;
 }
 
+void read_options(Fields& fields, ReplyTask& task) {
+  const Json* options = fields.object("options");
+  if (options == nullptr) return;
+  Fields nested(*options, "options");
+  read_model_options(nested, task);
+  fields.take_error(nested);
+}
+
+// Of every reply, whatever the prompt and wherever the model comes from.
 void read_reply_fields(Fields& fields, OllamaReplyRequest& request) {
   ReplyTask& task = request.task;
-  read_model_fields(fields, task);
-  task.lora = fields.text("lora").value_or("");
   request.streams = fields.boolean("stream").value_or(true);
   read_format(fields, task);
   read_think(fields, task);
@@ -91,18 +98,24 @@ void read_model_fields(Fields& fields, ReplyTask& task) {
       fields.refuse("keep_alive", parsed.error().message);
     }
   }
-  if (const Json* options = fields.object("options")) {
-    Fields nested(*options, "options");
-    read_model_options(nested, task);
-    fields.take_error(nested);
-  }
+  read_options(fields, task);
 }
+
+namespace {
+
+void read_model_and_lora(Fields& fields, ReplyTask& task) {
+  read_model_fields(fields, task);
+  task.lora = fields.text("lora").value_or("");
+}
+
+}  // namespace
 
 Result<OllamaReplyRequest> parse_generate(std::string_view body) {
   TRY_ASSIGN(const Json json, Fields::parse_object(body));
   Fields fields(json, "");
   OllamaReplyRequest request;
   ReplyTask& task = request.task;
+  read_model_and_lora(fields, task);
   read_reply_fields(fields, request);
   refuse_media(fields);
   const std::string prompt = fields.text("prompt").value_or("");
@@ -133,6 +146,7 @@ Result<OllamaReplyRequest> parse_chat(std::string_view body) {
   TRY_ASSIGN(const Json json, Fields::parse_object(body));
   Fields fields(json, "");
   OllamaReplyRequest request;
+  read_model_and_lora(fields, request.task);
   read_reply_fields(fields, request);
   const Json messages = read_messages(fields);
   const Json tools = read_tools(fields);
@@ -147,6 +161,24 @@ Result<OllamaReplyRequest> parse_chat(std::string_view body) {
                         !messages.back().contains("tool_calls") &&
                         !messages.back()["content"].get_ref<const std::string&>().empty();
   request.task.prompt = std::move(chat);
+  return request;
+}
+
+Result<OllamaReplyRequest> parse_chat_in_context(std::string_view body) {
+  TRY_ASSIGN(const Json json, Fields::parse_object(body));
+  Fields fields(json, "");
+  OllamaReplyRequest request;
+  read_options(fields, request.task);
+  read_reply_fields(fields, request);
+  ChatPrompt chat;
+  chat.messages_json = read_messages(fields).dump();
+  request.task.prompt = std::move(chat);
+  for (const char* name : {"tools", "think"}) {
+    if (const Json* value = fields.any(name); value != nullptr && !value->empty()) {
+      fields.refuse(name, "is not supported in a context");
+    }
+  }
+  if (!fields.ok()) return fields.error();
   return request;
 }
 

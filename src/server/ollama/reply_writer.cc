@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/ollama/timestamp.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {
@@ -13,8 +14,6 @@ using Kind = OllamaReplyWriter::Kind;
 
 // Of a token that cannot occur: JSON has no infinity.
 constexpr float kLeastLogprob = -9999.0F;
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 bool is_empty(const ReplyParts::Output& output) {
   return output.thinking.empty() && output.content.empty() && output.calls.empty();
@@ -108,7 +107,7 @@ std::string OllamaReplyWriter::on_delta(const Delta& delta) {
   if (is_empty(delta.output) && logprobs.is_null()) return {};
   Json json = line(delta.output);
   if (!logprobs.is_null()) json["logprobs"].push_back(logprobs);
-  return dump(json) + "\n";
+  return json_line(json) + "\n";
 }
 
 Json OllamaReplyWriter::last_line(const End& end, const ReplyParts::Output& output) {
@@ -132,21 +131,21 @@ Json OllamaReplyWriter::last_line(const End& end, const ReplyParts::Output& outp
 }
 
 std::string OllamaReplyWriter::on_end(const End& end) {
-  if (end.error) return dump({{"error", end.error->message}}) + "\n";
+  if (end.error) return json_line({{"error", end.error->message}}) + "\n";
   if (!options_.streams) {
     append(whole_, end.output);
     last_ = last_line(end, whole_);
     return {};
   }
   std::string lines;
-  if (!is_empty(end.output)) lines = dump(line(end.output)) + "\n";
-  return lines + dump(last_line(end, {})) + "\n";
+  if (!is_empty(end.output)) lines = json_line(line(end.output)) + "\n";
+  return lines + json_line(last_line(end, {})) + "\n";
 }
 
 HttpResponse OllamaReplyWriter::response() {
   if (!logprobs_.empty()) last_["logprobs"] = std::move(logprobs_);
   HttpResponse response;
-  response.body = dump(last_);
+  response.body = json_line(last_);
   return response;
 }
 
@@ -155,7 +154,7 @@ HttpResponse OllamaReplyWriter::loaded(Kind kind, const std::string& model, std:
   json["done"] = true;
   json["done_reason"] = done_reason;
   HttpResponse response;
-  response.body = dump(json);
+  response.body = json_line(json);
   return response;
 }
 

@@ -5,6 +5,7 @@
 #include "server/openai/server_sent_events.h"
 #include "server/openai/token_logprobs.h"
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -7,6 +7,7 @@
 #include "server/openai/chat_writer.h"
 #include "server/openai/server_sent_events.h"
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "server/openai/answering.h"
 #include "server/openai/sampling_fields.h"
-#include "server/openai/server_sent_events.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -1,6 +1,6 @@
 #include "server/openai/gathered_reply.h"
 
-#include "server/openai/answer_id.h"
+#include "server/reply/answer_id.h"
 
 namespace hotaru::server {
 

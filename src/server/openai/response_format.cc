@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "server/openai/server_sent_events.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

@@ -2,9 +2,10 @@
 
 #include <utility>
 
-#include "server/openai/answer_id.h"
 #include "server/openai/server_sent_events.h"
+#include "server/reply/answer_id.h"
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {

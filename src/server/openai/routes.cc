@@ -3,7 +3,6 @@
 #include <memory>
 #include <utility>
 
-#include "server/openai/answer_id.h"
 #include "server/openai/answering.h"
 #include "server/openai/chat_request.h"
 #include "server/openai/chat_writer.h"
@@ -13,11 +12,11 @@
 #include "server/openai/embeddings.h"
 #include "server/openai/responses_request.h"
 #include "server/openai/responses_writer.h"
+#include "server/reply/answer_id.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {
-
-using SharedExchange = std::shared_ptr<Exchange>;
 
 void answer_chat(ModelPool& pool, const SharedExchange& exchange) {
   with_request(exchange, parse_chat_request, [&](ChatRequest request) {

@@ -1,10 +1,9 @@
 #include "server/openai/server_sent_events.h"
+#include "server/request/json_exchange.h"
 
 #include <fmt/format.h>
 
 namespace hotaru::server {
-
-std::string json_line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string data_event(const Json& value) { return fmt::format("data: {}\n\n", json_line(value)); }
 

@@ -10,8 +10,6 @@ namespace hotaru::server {
 
 inline constexpr std::string_view kEventStream = "text/event-stream";
 
-// JSON on one line; bytes that are no UTF-8 become U+FFFD.
-std::string json_line(const Json& value);
 // "data: {...}\n\n"
 std::string data_event(const Json& value);
 // "event: NAME\ndata: {...}\n\n"

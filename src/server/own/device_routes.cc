@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru {
 std::string_view openapi_text();  // docs/openapi.json, embedded
@@ -12,14 +12,6 @@ std::string_view openapi_text();  // docs/openapi.json, embedded
 
 namespace hotaru::server {
 namespace {
-
-using SharedExchange = std::shared_ptr<Exchange>;
-
-void answer_json(const SharedExchange& exchange, const Json& body) {
-  HttpResponse response;
-  response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  exchange->respond(std::move(response));
-}
 
 Json state_of(const LoadedModel& model) {
   Json json;
@@ -85,11 +77,11 @@ void add_device_routes(Router& router, ModelPool& pool) {
     router.add({.method = "GET", .path = std::move(path), .handler = std::move(handler)});
   };
   get("/hotaru/v1/device",
-      [&pool](const SharedExchange& exchange) { answer_json(exchange, device_state(pool.loaded())); });
+      [&pool](const SharedExchange& exchange) { exchange->respond(json_response(device_state(pool.loaded()))); });
   get("/hotaru/v1/models", [&pool](const SharedExchange& exchange) {
     const auto stored = pool.store().list();
-    if (!stored) return exchange->respond(error_response(exchange->request().path, stored.error()));
-    answer_json(exchange, model_list(*stored, pool.loaded()));
+    if (!stored) return refuse(exchange, stored.error());
+    exchange->respond(json_response(model_list(*stored, pool.loaded())));
   });
   get("/hotaru/v1/openapi.json", [](const SharedExchange& exchange) {
     HttpResponse response;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/http/request_counters.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru {
 std::string_view chat_page();  // src/server/page/index.html, embedded
@@ -14,8 +15,6 @@ std::string_view chat_page();  // src/server/page/index.html, embedded
 
 namespace hotaru::server {
 namespace {
-
-using SharedExchange = std::shared_ptr<Exchange>;
 
 void answer_text(const SharedExchange& exchange, std::string text, std::string content_type) {
   HttpResponse response;

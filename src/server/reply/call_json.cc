@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {
@@ -13,12 +14,12 @@ constexpr std::string_view kSpace = " \t\r\n";
 
 // Some models write the arguments as a string that holds the object.
 std::optional<std::string> object_of(const Json& value) {
-  if (value.is_object()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (value.is_object()) return json_line(value);
   if (value.is_null()) return "{}";
   if (!value.is_string()) return std::nullopt;
   const Result<Json> inner = parse_json(value.get_ref<const std::string&>(), "arguments");
   if (!inner || !inner->is_object()) return std::nullopt;
-  return inner->dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_line(*inner);
 }
 
 std::optional<ToolCall> read_call(const Json& value) {

@@ -5,11 +5,10 @@
 #include <utility>
 
 #include "base/json.h"
+#include "server/request/json_exchange.h"
 
 namespace hotaru::server {
 namespace {
-
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // The messages with the made model's system message in front, without the reply that was begun.
 struct Messages {
@@ -29,7 +28,7 @@ Result<Messages> messages_of(const ChatPrompt& prompt, const StoredModel& stored
   if (!stored.system.empty() && (list.empty() || list.front().value("role", "") != "system")) {
     list.insert(list.begin(), Json{{"role", "system"}, {"content", stored.system}});
   }
-  messages.json = dump(list);
+  messages.json = json_line(list);
   return messages;
 }
 
@@ -41,12 +40,7 @@ Result<std::string> variables_of(const ChatPrompt& prompt, std::optional<bool> t
   }
   variables["enable_thinking"] = *thinks;  // Qwen, SmolLM, GLM
   variables["thinking"] = *thinks;         // DeepSeek, Granite
-  return dump(variables);
-}
-
-bool ends_with_mark(std::string_view text, std::string_view mark) {
-  const size_t end = text.find_last_not_of(" \n");
-  return !mark.empty() && end != std::string_view::npos && text.substr(0, end + 1).ends_with(mark);
+  return json_line(variables);
 }
 
 Result<void> check_abilities(const ReplyTask& task, const ReplyDialect& dialect) {
@@ -99,6 +93,11 @@ Result<void> fit(std::vector<int32_t>& ids, bool cuts, const LanguageModel& mode
 }
 
 }  // namespace
+
+bool ends_with_mark(std::string_view text, std::string_view mark) {
+  const size_t end = text.find_last_not_of(" \n");
+  return !mark.empty() && end != std::string_view::npos && text.substr(0, end + 1).ends_with(mark);
+}
 
 Result<ReplyPrompt> encode_prompt(const ReplyTask& task, const StoredModel& stored, const LanguageModel& model) {
   ReplyPrompt prompt;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -21,5 +22,8 @@ struct ReplyPrompt {
 // kNotSupported: a chat with tools, or one that must think, for a model whose template knows no such thing. kInvalid:
 // the prompt is longer than the context, or the template refuses it.
 Result<ReplyPrompt> encode_prompt(const ReplyTask& task, const StoredModel& stored, const LanguageModel& model);
+
+// A prompt that ends with the dialect's `think_begin` opens the reasoning itself; white space behind it is no matter.
+bool ends_with_mark(std::string_view text, std::string_view mark);
 
 }  // namespace hotaru::server

@@ -3,46 +3,26 @@
 #include <optional>
 #include <utility>
 
-#include "genai/grammar_mask.h"
+#include "server/reply/generation_options.h"
 #include "server/reply/model_options.h"
 #include "server/reply/reply_prompt.h"
 #include "server/reply/running_reply.h"
-#include "server/reply/tool_grammar.h"
 
 namespace hotaru::server {
 namespace {
 
 Result<GenerationRequest> request_of(const ReplyTask& task, const ModelLease& lease, ReplyPrompt prompt) {
   const LanguageModel& model = lease.engine->model();
-  const DeviceInfo& info = model.device().info();
   GenerationRequest request;
-  std::optional<GrammarSpec> grammar;
-  if (model.has_tokenizer()) {
-    TRY_ASSIGN(grammar, grammar_of(task, prompt.dialect, *model.tokenizer()));
-  } else if (task.grammar) {
-    return not_supported("'{}' has no tokenizer: its replies can obey no grammar", model.name());
-  }
   request.adapter = lease.adapter;
   if (!task.lora.empty()) {
-    TRY_ASSIGN(request.adapter, find_adapter(info, task.lora));
+    TRY_ASSIGN(request.adapter, find_adapter(model.device().info(), task.lora));
   }
+  TRY_ASSIGN(request.options, generation_options(task, prompt.dialect, model));
   request.ids = std::move(prompt.ids);
   request.continues_text = prompt.continues_text;
   request.stop = task.stop;
   request.top_logprobs = task.top_logprobs;
-  GenerationOptions& options = request.options;
-  options.sampling = resolve_sampling(task.sampling, model.defaults());
-  TRY(check_sampling_params(options.sampling, info.vocabulary));
-  options.max_tokens = task.max_tokens;
-  options.stop_ids = model.defaults().eos_ids;
-  if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
-  options.when_full = task.when_full;
-  options.keep_tokens = task.keep_tokens;
-  if (grammar) {
-    TRY_ASSIGN(const Grammar compiled,
-               Grammar::compile(*model.tokenizer(), options.stop_ids, info.vocabulary, *grammar));
-    options.make_token_mask = [compiled] { return make_grammar_mask(compiled); };
-  }
   return request;
 }
 

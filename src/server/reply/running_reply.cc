@@ -74,10 +74,7 @@ void RunningReply::leave() {
 
 void RunningReply::advance() {
   if (!has_begun_ || parts_.exchange == nullptr) return;
-  if (has_left_) {
-    give_back();
-    return;
-  }
+  if (has_left_) return cut();
   for (int i = 0; i < static_cast<int>(samples_.size()); i++) {
     while (!samples_[static_cast<size_t>(i)].has_ended && read(i)) {
     }
@@ -119,6 +116,7 @@ bool RunningReply::end_sample(int index, std::optional<Error> error) {
   Sample& sample = samples_[static_cast<size_t>(index)];
   sample.has_ended = true;
   const Reply& reply = sample.stream->result();
+  if (index == 0) tell_end(error ? nullptr : &reply);
   // Before a byte has gone out an error still has a status of its own.
   if (error && !(parts_.delivery.streams && has_started_)) {
     refuse(*error);
@@ -140,6 +138,23 @@ void RunningReply::start() {
   response.content_type = parts_.delivery.content_type;
   response.stream = std::make_unique<ReplyBody>(shared_from_this());
   parts_.exchange->respond(std::move(response));
+}
+
+// The client has left.
+void RunningReply::cut() {
+  if (parts_.on_end) {
+    ReplyStream& stream = *samples_.front().stream;
+    stream.abort();
+    Result<std::vector<ReplyPiece>> pieces = std::vector<ReplyPiece>(1);
+    while (pieces && !pieces->empty()) pieces = stream.read(std::chrono::milliseconds(0));
+    if (!pieces && pieces.error().kind == ErrorKind::kTimeout) return;  // it rings when it has ended
+    tell_end(pieces ? &stream.result() : nullptr);
+  }
+  give_back();
+}
+
+void RunningReply::tell_end(const Reply* reply) {
+  if (const auto on_end = std::exchange(parts_.on_end, nullptr)) on_end(reply);
 }
 
 // The model is given back before the client hears of the end: whoever then asks finds it unused.
@@ -164,6 +179,7 @@ void RunningReply::complete() {
 void RunningReply::give_back() {
   samples_.clear();
   parts_.writer.reset();
+  parts_.on_end = nullptr;
   parts_.lease = {};
   parts_.exchange.reset();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,9 +27,14 @@ class RunningReply : public std::enable_shared_from_this<RunningReply> {
     std::unique_ptr<ReplyWriter> writer;
     ReplyDelivery delivery;
     std::shared_ptr<Exchange> exchange;
+    // Of whoever keeps what the reply writes: called once on the ReplyThread, before the client hears of the end, with
+    // the first sample's reply (nullptr: it failed). A reply whose client has left is cut and then ended, too.
+    std::function<void(const Reply* reply)> on_end = {};
   };
   explicit RunningReply(Parts parts) : parts_(std::move(parts)) {}
 
+  // Until begin().
+  [[nodiscard]] Parts& parts() { return parts_; }
   // Something has happened: advance() soon. Any thread, also before begin().
   void ring();
   void begin(std::vector<std::unique_ptr<ReplyStream>> streams);
@@ -51,7 +57,9 @@ class RunningReply : public std::enable_shared_from_this<RunningReply> {
   void write_pieces(int index, std::vector<ReplyPiece>&& pieces);
   bool end_sample(int index, std::optional<Error> error);
   void start();
+  void cut();
   void complete();
+  void tell_end(const Reply* reply);
   void give_back();
   void append(std::string_view bytes);
   [[nodiscard]] bool is_backed_up();

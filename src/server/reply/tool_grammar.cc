@@ -1,4 +1,5 @@
 #include "server/reply/tool_grammar.h"
+#include "server/request/json_exchange.h"
 
 #include <algorithm>
 #include <optional>
@@ -11,10 +12,8 @@ using Calls = ReplyDialect::Calls;
 
 constexpr int kDeepest = 64;  // of a schema
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 // A string of the grammar's language.
-std::string literal(std::string_view text) { return dump(Json(text)); }
+std::string literal(std::string_view text) { return json_line(Json(text)); }
 
 // References of a schema that is moved to `place` ("#/$defs/x") in another document.
 void move_references(Json& schema, const std::string& place, int depth = 0) {  // NOLINT(misc-no-recursion)
@@ -67,7 +66,7 @@ Result<CallSchema> call_schema(const Json& tools, const std::string& only, const
 
 std::string json_rule(Json schema, const CallSchema& calls) {
   schema["$defs"] = calls.definitions;
-  return "%json " + dump(schema) + "\n";
+  return "%json " + json_line(schema) + "\n";
 }
 
 std::string tagged(const CallSchema& schema, bool in_parallel) {
@@ -98,7 +97,7 @@ Result<std::string> reply_rule(const GrammarSpec& spec) {
       return std::string("reply: %json {\"type\": \"object\"}\n");
     case GrammarSpec::Kind::kJsonSchema: {
       TRY_ASSIGN(const Json schema, parse_json(spec.text, "JSON schema"));
-      return "reply: %json " + dump(schema) + "\n";
+      return "reply: %json " + json_line(schema) + "\n";
     }
     case GrammarSpec::Kind::kLark:
       if (spec.text.starts_with(kStart)) return "reply: " + spec.text.substr(kStart.size()) + "\n";

@@ -10,30 +10,11 @@
 namespace hotaru::server {
 namespace {
 
-void refuse(const SharedExchange& exchange, const Error& error, std::string_view param = {}) {
-  exchange->respond(error_response(exchange->request().path, error, param));
-}
-
 // "model", or "name" of older clients.
 std::string model_field(Fields& fields) {
   if (std::optional<std::string> model = fields.text("model"); model && !model->empty()) return *model;
   if (std::optional<std::string> name = fields.text("name"); name && !name->empty()) return *name;
   return fields.required_text("model");
-}
-
-// Reads the body's fields and, if they are good, goes on; answers otherwise. `read` gets the fields.
-template <typename Value, typename Read>
-std::optional<Value> read_request(const SharedExchange& exchange, Read read) {
-  const Result<Json> body = Fields::parse_object(exchange->request().body);
-  if (!body) {
-    refuse(exchange, body.error());
-    return std::nullopt;
-  }
-  Fields fields(*body, "");
-  Value value = read(fields);
-  if (fields.ok()) return value;
-  refuse(exchange, fields.error(), fields.bad_field());
-  return std::nullopt;
 }
 
 std::optional<std::string> read_model(const SharedExchange& exchange) {
@@ -54,12 +35,6 @@ Json openai_model(const StoredModel& model) {
 }
 
 }  // namespace
-
-HttpResponse json_response(const Json& json) {
-  HttpResponse response;
-  response.body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return response;
-}
 
 void handle_tags(const ModelStore& store, const SharedExchange& exchange) {
   const Result<std::vector<StoredModel>> models = store.list();

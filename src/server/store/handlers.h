@@ -4,15 +4,10 @@
 #include <memory>
 #include <string>
 
-#include "base/json.h"
-#include "server/http/exchange.h"
+#include "server/request/json_exchange.h"
 #include "server/store/model_pool.h"
 
 namespace hotaru::server {
-
-using SharedExchange = std::shared_ptr<Exchange>;
-
-HttpResponse json_response(const Json& json);
 
 void handle_tags(const ModelStore& store, const SharedExchange& exchange);
 void handle_ps(const ModelPool& pool, const SharedExchange& exchange);

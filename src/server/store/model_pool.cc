@@ -18,10 +18,17 @@ namespace {
 using Clock = ResidentModel::Clock;
 using Engines = std::vector<std::shared_ptr<Engine>>;
 
+// A file of the store that cannot be read is no fault of the request's.
+Error as_damage(Error error) {
+  if (error.kind == ErrorKind::kInvalid) error.kind = ErrorKind::kIo;
+  return error;
+}
+
 // Before loading: what the HEF's plan says, with as many threads as will play it.
 Result<uint64_t> planned_bytes(const std::string& path, int threads) {
-  TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.verify_checksums = false}));
-  const fb::MemoryPlan& plan = *hef.meta().memory();
+  const Result<HefFile> hef = HefFile::open(path, {.verify_checksums = false});
+  if (!hef) return as_damage(hef.error());
+  const fb::MemoryPlan& plan = *hef->meta().memory();
   const auto count = static_cast<uint64_t>(threads > 0 ? threads : default_thread_count());
   return plan.total() + plan.workspace_per_thread() * (count - 1);  // both below 2^48, as checked
 }
@@ -141,8 +148,9 @@ Result<std::shared_ptr<Engine>> PoolState::open_engine(const std::string& path, 
   EngineOptions engine;
   engine.running_requests = options_.parallel;
   engine.queued_requests = options_.queued;
-  TRY_ASSIGN(LanguageModel model, LanguageModel::open(path, device));
-  TRY_ASSIGN(std::unique_ptr<Engine> created, Engine::create(std::move(model), engine));
+  Result<LanguageModel> model = LanguageModel::open(path, device);
+  if (!model) return as_damage(std::move(model).error());
+  TRY_ASSIGN(std::unique_ptr<Engine> created, Engine::create(*std::move(model), engine));
   return std::shared_ptr<Engine>(std::move(created));
 }
 

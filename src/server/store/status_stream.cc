@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/request/errors.h"
+#include "server/request/json_exchange.h"
 #include "server/store/handlers.h"
 
 namespace hotaru::server {
@@ -38,7 +39,7 @@ void StatusLines::write(const Json& line) {
   if (!streams_) return;
   {
     const std::lock_guard lock(mutex_);
-    bytes_ += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    bytes_ += json_line(line) + "\n";
   }
   if (std::exchange(has_line_, true)) begin();
   if (!has_begun_) return;

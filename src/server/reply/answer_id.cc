@@ -1,4 +1,4 @@
-#include "server/openai/answer_id.h"
+#include "server/reply/answer_id.h"
 
 #include <chrono>
 #include <random>
