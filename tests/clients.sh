@@ -9,7 +9,8 @@ home=$PWD/build/clients
 mkdir -p "$home"
 
 # The releases that the tests know; a new one is tried by changing its number here.
-python_packages=(ollama==0.6.3 openai==3.57.0 anthropic==2.14.0 langchain-ollama==1.1.0 langchain-openai==1.7.4)
+python_packages=(ollama==0.6.3 openai==3.57.0 anthropic==2.14.0 langchain-ollama==1.1.0 langchain-openai==1.7.4
+  schemathesis==4.32.5)
 node_packages=(ollama@0.6.4 openai@6.49.0)
 wanted="${python_packages[*]} / ${node_packages[*]}"
 if [[ $(cat "$home/installed" 2>/dev/null) != "$wanted" ]]; then
@@ -56,6 +57,11 @@ for client in tests/clients/*; do
     *.mjs) cp "$client" "$home/" && node "$home/$name" "${arguments[@]}" || failures=$((failures + 1)) ;;
   esac
 done
+if is_wanted openapi "$@"; then
+  echo "# openapi"
+  tests/clients/openapi.sh "$url" >"$work/openapi" || { cat "$work/openapi"; failures=$((failures + 1)); }
+  tail -n 4 "$work/openapi"
+fi
 if [[ -n ${LM_EVAL_ITEMS:-} ]]; then
   tests/clients/lm_eval.sh "$url" "$work/models/demo.hef" "$LM_EVAL_ITEMS" || failures=$((failures + 1))
 fi

@@ -16,6 +16,7 @@ namespace {
 Result<std::vector<PromptPart>> parts_of(const ReplyTask& task, ContextTurn turn) {
   TRY_ASSIGN(const Json messages, parse_json(std::get<ChatPrompt>(task.prompt).messages_json, "messages"));
   if (turn == ContextTurn::kResume && !messages.empty()) return invalid("'messages': want none to go on with a reply");
+  if (turn == ContextTurn::kChat && messages.empty()) return invalid("'messages': want one at least");
   std::vector<PromptPart> parts;
   for (const Json& message : messages) parts.push_back({.kind = PromptPart::Kind::kMessage, .text = message.dump()});
   return parts;
@@ -50,9 +51,16 @@ ReplyDialect dialect_of(const LanguageModel& model) {
   return model.has_chat_template() ? ReplyDialect::of_template(model.chat_template()->source()) : ReplyDialect();
 }
 
+namespace {
+
+HttpResponse conflict(const HeldContext& context, const SharedExchange& exchange, std::string_view why) {
+  return error_response(exchange->request().path, 409, fmt::format("context '{}': {}", context.id, why));
+}
+
+}  // namespace
+
 HttpResponse busy_response(const HeldContext& context, const SharedExchange& exchange) {
-  return error_response(exchange->request().path, 409,
-                        fmt::format("context '{}': a reply is being written in it", context.id));
+  return conflict(context, exchange, "a reply is being written in it");
 }
 
 void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn turn, const SharedExchange& exchange) {
@@ -80,6 +88,10 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
   parts.exchange = exchange;
   parts.on_end = [context](const Reply* ended) { context->end_reply(ended); };
   if (!context->begin_reply()) return exchange->respond(busy_response(*context, exchange));
+  if (turn == ContextTurn::kResume && !context->conversation.context_state().has_cut_reply) {
+    context->end_reply(nullptr);
+    return exchange->respond(conflict(*context, exchange, "there is no cut reply to go on with"));
+  }
   const auto reply = std::make_shared<RunningReply>(std::move(parts));
   Result<Conversation::Turn> begun = begin(*context, turn, request->task, reply);
   if (!begun) {

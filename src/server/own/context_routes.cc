@@ -44,22 +44,27 @@ struct CreateRequest {
   std::optional<std::string> system;
 };
 
+Result<Conversation> load_conversation(const Contexts& contexts, const std::string& name,
+                                       const std::shared_ptr<Engine>& engine) {
+  TRY_ASSIGN(const std::string path, SavedContexts(contexts.pool.store()).path_of(name));
+  Result<Conversation> loaded = Conversation::load(engine, path);
+  if (loaded || loaded.error().kind != ErrorKind::kInvalid) return loaded;
+  return make_error(ErrorKind::kIo, "saved context '{}' is damaged: {}", name, loaded.error().message);
+}
+
 Result<Conversation> open_conversation(const Contexts& contexts, const CreateRequest& request,
                                        const ModelLease& lease) {
   if (!lease.stored.chat_template.empty()) {
     return not_supported("model '{}' has a template of its own: contexts know that of the HEF only", request.model);
   }
-  if (!request.saved.empty()) {
-    TRY_ASSIGN(const std::string path, SavedContexts(contexts.pool.store()).path_of(request.saved));
-    Result<Conversation> loaded = Conversation::load(lease.engine, path);
-    if (loaded || loaded.error().kind != ErrorKind::kInvalid) return loaded;
-    return make_error(ErrorKind::kIo, "saved context '{}' is damaged: {}", request.saved, loaded.error().message);
-  }
   int adapter = lease.adapter;
   if (!request.lora.empty()) {
     TRY_ASSIGN(adapter, adapter_of(*lease.engine, request.lora));
   }
-  return Conversation::create(lease.engine, adapter);
+  if (request.saved.empty()) return Conversation::create(lease.engine, adapter);
+  TRY_ASSIGN(Conversation conversation, load_conversation(contexts, request.saved, lease.engine));
+  if (!request.lora.empty()) TRY(conversation.set_adapter(adapter));
+  return conversation;
 }
 
 Result<std::shared_ptr<HeldContext>> create(Contexts& contexts, const CreateRequest& request) {
@@ -79,9 +84,6 @@ void handle_create(Contexts& contexts, const SharedExchange& exchange) {
   const auto request = read_request<CreateRequest>(exchange, [](Fields& fields) {
     CreateRequest read{fields.required_text("model"), fields.text("lora").value_or(""),
                        fields.text("saved").value_or(""), fields.text("system")};
-    if (!read.saved.empty() && !read.lora.empty()) {
-      fields.refuse("lora", "cannot be chosen for a saved context: it has the one that it was saved with");
-    }
     return read;
   });
   if (!request) return;

@@ -133,7 +133,7 @@ TEST(ContextRoutes, ACutReplyGoesOnWithTheTokensItWouldHaveHad) {
   Client client(pool);
   const std::string whole = client.chat(client.create(), "One?", {{"seed", 7}, {"num_predict", 24}});
   const std::string context = client.create();
-  client.ask(400, "POST", context + "/resume");
+  client.ask(409, "POST", context + "/resume");
   std::string text = client.chat(context, "One?", {{"seed", 7}, {"num_predict", 10}});
   EXPECT_EQ(client.show(context)["can_resume"], true);
   const Json rest =
@@ -239,12 +239,12 @@ TEST(ContextRoutes, Refusals) {
   EXPECT_THAT(client.ask(400, "POST", kContexts, Json::object())["error"], HasSubstr("'model'"));
   client.ask(404, "POST", kContexts, {{"model", "nobody"}});
   client.ask(404, "POST", kContexts, {{"model", "demo"}, {"lora", "rude"}});
-  client.ask(400, "POST", kContexts, {{"model", "demo"}, {"saved", "x"}, {"lora", "polite"}});
   EXPECT_TRUE(pool.is_unused_soon());
   const std::string context = client.create();
   EXPECT_THAT(client.ask(400, "POST", context + "/chat", {{"think", true}})["error"], HasSubstr("'think'"));
   EXPECT_THAT(client.ask(400, "POST", context + "/chat", {{"messages", 5}})["error"], HasSubstr("'messages'"));
   EXPECT_THAT(client.ask(400, "POST", context + "/chat", {{"options", {{"top_p", 7}}}})["error"], HasSubstr("top_p"));
+  EXPECT_THAT(client.ask(400, "POST", context + "/chat", Json::object())["error"], HasSubstr("'messages'"));
   client.ask(404, "POST", "/hotaru/v1/contexts/ctx-none/chat", Json::object());
   EXPECT_EQ(client.show(context)["is_busy"], false);
 }
