@@ -59,7 +59,7 @@ for client in tests/clients/*; do
 done
 if is_wanted openapi "$@"; then
   echo "# openapi"
-  tests/clients/openapi.sh "$url" >"$work/openapi" || { cat "$work/openapi"; failures=$((failures + 1)); }
+  tests/clients/openapi/run.sh "$url" >"$work/openapi" || { cat "$work/openapi"; failures=$((failures + 1)); }
   tail -n 4 "$work/openapi"
 fi
 if [[ -n ${LM_EVAL_ITEMS:-} ]]; then

@@ -155,8 +155,9 @@ void handle_change(Contexts& contexts, const SharedExchange& exchange) {
   const auto lora = read_request<std::string>(exchange, [](Fields& fields) { return fields.required_text("lora"); });
   if (!lora) return;
   with_idle_context(contexts, exchange, [&](HeldContext& context) -> Result<HttpResponse> {
-    TRY_ASSIGN(const int adapter, adapter_of(*context.lease.engine, *lora));
-    TRY(context.conversation.set_adapter(adapter));
+    const Result<int> adapter = adapter_of(*context.lease.engine, *lora);
+    if (!adapter) return invalid("'lora': {}", adapter.error().message);  // a 404 would be the context's
+    TRY(context.conversation.set_adapter(*adapter));
     return json_response(context_json(context, true));
   });
 }

@@ -227,7 +227,7 @@ TEST(ContextRoutes, AnotherAdapterFromNowOn) {
   EXPECT_EQ(client.ask(200, "PATCH", context, {{"lora", "polite"}})["lora"], "polite");
   const std::string polite = client.chat(context, "Two?", kSeed);
   EXPECT_EQ(client.ask(200, "PATCH", context, {{"lora", ""}})["lora"], "");
-  EXPECT_THAT(client.ask(404, "PATCH", context, {{"lora", "rude"}})["error"], HasSubstr("rude"));
+  EXPECT_THAT(client.ask(400, "PATCH", context, {{"lora", "rude"}})["error"], HasSubstr("rude"));
   EXPECT_THAT(client.ask(400, "PATCH", context, Json::object())["error"], HasSubstr("lora"));
   const std::string other = client.create({{"model", "demo:polite"}});
   EXPECT_EQ(client.show(other)["lora"], "polite");
