@@ -76,7 +76,7 @@ Result<void> Chat::load(const std::string& path) {
   settings_.system = conversation_.system();
   settings_.adapter = adapter_name(model(), state.adapter);
   say(fmt::format("{}: {} tokens, {} messages{}\n", path, state.ids.size(), conversation_.messages().size(),
-                  state.has_cut_reply ? "; the last reply was stopped, /resume goes on with it" : ""));
+                  conversation_.can_resume() ? "; the last reply was stopped, /resume goes on with it" : ""));
   return {};
 }
 

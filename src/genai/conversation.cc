@@ -60,6 +60,7 @@ Conversation& Conversation::operator=(Conversation&& other) noexcept {
   std::swap(is_raw_, other.is_raw_);
   std::swap(reply_, other.reply_);
   std::swap(recovery_, other.recovery_);
+  std::swap(ends_with_cut_, other.ends_with_cut_);
   std::swap(pending_, other.pending_);
   return *this;
 }
@@ -77,6 +78,7 @@ Result<Conversation> Conversation::fork() const {
   other.is_raw_ = is_raw_;
   other.reply_ = reply_;
   other.recovery_ = recovery_;
+  other.ends_with_cut_ = ends_with_cut_;
   return other;
 }
 
@@ -87,7 +89,8 @@ Result<void> Conversation::save(const std::string& path) const {
                                                {"messages", messages},
                                                {"is_raw", is_raw_},
                                                {"reply", reply_},
-                                               {"recovery", recovery_}}));
+                                               {"recovery", recovery_},
+                                               {"ends_with_cut", ends_with_cut_}}));
   return engine_->save_context(context_, path, state);
 }
 
@@ -97,6 +100,7 @@ Result<Conversation> Conversation::load(std::shared_ptr<Engine> engine, const st
   const auto read = [&]() -> Result<void> {
     if (loaded.host_state.empty()) {  // saved by a caller that keeps no chat
       conversation.is_raw_ = true;
+      conversation.ends_with_cut_ = true;
       return {};
     }
     TRY_ASSIGN(const Json state, parse_json(loaded.host_state, kStatePlace));
@@ -106,6 +110,13 @@ Result<Conversation> Conversation::load(std::shared_ptr<Engine> engine, const st
     TRY_ASSIGN(conversation.is_raw_, json_bool(state, "is_raw", false));
     TRY_ASSIGN(conversation.reply_, json_string(state, "reply", ""));
     TRY_ASSIGN(conversation.recovery_, json_string(state, "recovery", ""));
+    TRY_ASSIGN(conversation.ends_with_cut_, json_bool(state, "ends_with_cut", true));
+    const std::vector<std::string>& messages = conversation.messages_;
+    const bool has_reply = !messages.empty() && role_of(messages.back()) == "assistant";
+    if (!has_reply && !conversation.recovery_.empty()) {
+      return invalid("{} 'recovery': want it behind a message of the assistant", kStatePlace);
+    }
+    if (!has_reply && !conversation.is_raw_) conversation.ends_with_cut_ = false;
     return {};
   };
   if (Result<void> done = read(); !done) return at(path, std::move(done).error());
@@ -124,6 +135,7 @@ Result<void> Conversation::clear() {
   is_raw_ = false;
   reply_.clear();
   recovery_.clear();
+  ends_with_cut_ = false;
   return {};
 }
 
@@ -250,7 +262,7 @@ Result<void> Conversation::submit(GenerationRequest request, const TurnOptions& 
   if (!pending_.resumes && !recovery_ids.empty() && engine_->model().tokenizer() != nullptr) {
     TRY_ASSIGN(pending_.recovery, engine_->model().tokenizer()->decode(recovery_ids));
   }
-  pending_.wants_reply = options.generation.max_tokens != 0;
+  pending_.wants_reply = pending_.resumes || options.generation.max_tokens != 0;
   request.context = context_;
   request.options = options.generation;
   request.stop = options.stop;
@@ -258,6 +270,7 @@ Result<void> Conversation::submit(GenerationRequest request, const TurnOptions& 
   request.top_logprobs = options.top_logprobs;
   request.on_ready = options.on_ready;
   TRY_ASSIGN(turn.others, engine_->submit_samples(std::move(request), options.samples));
+  ends_with_cut_ = false;
   turn.stream = std::move(turn.others.front());
   turn.others.erase(turn.others.begin());
   return {};
@@ -272,7 +285,7 @@ Result<Conversation::Turn> Conversation::begin(std::vector<PromptPart> parts, co
 }
 
 Result<Conversation::Turn> Conversation::resume(TurnOptions options) {
-  if (!context_state().has_cut_reply) return invalid("there is no cut reply to go on with");
+  if (!can_resume()) return invalid("there is no cut reply to go on with");
   pending_ = {};
   pending_.messages = messages_;
   pending_.is_raw = is_raw_;
@@ -292,7 +305,9 @@ void Conversation::finish(const Reply& reply) {
   is_raw_ = pending_.is_raw;
   messages_ = is_raw_ ? std::vector<std::string>() : std::move(pending_.messages);
   recovery_.clear();
-  if (is_raw_ || !pending_.wants_reply) return;
+  if (!is_raw_ && !pending_.wants_reply) return;
+  ends_with_cut_ = reply.status != ReplyStatus::kLogicalEnd;
+  if (is_raw_) return;
   if (pending_.resumes) {
     reply_ += reply.text;
     messages_.pop_back();

@@ -65,7 +65,9 @@ class Conversation {
   };
   // No parts: a reply to what is there already.
   Result<Turn> begin(std::vector<PromptPart> parts, const TurnOptions& options);
-  // Goes on with the reply that was cut last.
+  // Whether the last reply was cut and the chat ends with what there is of it.
+  [[nodiscard]] bool can_resume() const { return ends_with_cut_ && context_state().has_cut_reply; }
+  // Goes on with that reply.
   Result<Turn> resume(TurnOptions options);
   void finish(const Reply& reply);
   void drop();
@@ -108,6 +110,7 @@ class Conversation {
   bool is_raw_ = false;
   std::string reply_;     // the last message is the assistant's and says this
   std::string recovery_;  // and this behind it, because it was cut
+  bool ends_with_cut_ = false;
   Pending pending_;
 };
 

@@ -178,6 +178,42 @@ TEST(Conversation, ACutReplyGoesOnAsIfItHadNotBeenCut) {
   EXPECT_EQ(content_of(chat.messages()[1]), first.text + second.text);
 }
 
+// What the engine could go on with is then no part of the chat.
+TEST(Conversation, OnlyTheChatsOwnLastReplyCanBeResumed) {
+  const TemporaryPath file;
+  Conversation chat = *Conversation::create(demo_engine(256));
+  ASSERT_TRUE(send(chat, "Hello.", options_of(0)));
+  EXPECT_FALSE(chat.resume(options_of(3)));
+  EXPECT_EQ(chat.messages().size(), 1U);
+  ASSERT_TRUE(read(chat, chat.begin({}, options_of(3))));
+  EXPECT_TRUE(chat.can_resume());
+  TurnOptions endless = options_of(-1);
+  endless.generation.when_full = WhenFull::kError;
+  endless.generation.sampling.logit_bias = {{kEndOfTurn, -1000.0F}};
+  ASSERT_FALSE(send(chat, "More.", endless));
+  const std::vector<std::string> messages = chat.messages();
+  EXPECT_EQ(messages.size(), 2U);
+  for (int i = 0; i < 2; i++) {
+    EXPECT_FALSE(chat.can_resume());
+    EXPECT_FALSE(chat.resume(options_of(3)));
+    EXPECT_EQ(chat.messages(), messages);
+    ASSERT_TRUE(chat.save(file.path));
+    chat = *Conversation::load(demo_engine(), file.path);
+  }
+  EXPECT_TRUE(send(chat, "Bye.", options_of(3)));
+  EXPECT_TRUE(chat.can_resume());
+}
+
+TEST(Conversation, AFileWhoseRecoveryFollowsNothingIsRefused) {
+  const TemporaryPath file;
+  const std::shared_ptr<Engine> engine = demo_engine();
+  const ContextId context = *engine->create_context(kNoAdapter);
+  ASSERT_TRUE(engine->save_context(context, file.path, R"({"messages": [], "recovery": "."})"));
+  const Result<Conversation> loaded = Conversation::load(engine, file.path);
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().message, HasSubstr("'recovery'"));
+}
+
 TEST(Conversation, PrefillOnlyWaitsForTheReply) {
   Conversation chat = *Conversation::create(demo_engine());
   EXPECT_TRUE(send(chat, "Hello.", options_of(0))->token_ids.empty());

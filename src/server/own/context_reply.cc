@@ -88,7 +88,7 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
   parts.exchange = exchange;
   parts.on_end = [context](const Reply* ended) { context->end_reply(ended); };
   if (!context->begin_reply()) return exchange->respond(busy_response(*context, exchange));
-  if (turn == ContextTurn::kResume && !context->conversation.context_state().has_cut_reply) {
+  if (turn == ContextTurn::kResume && !context->conversation.can_resume()) {
     context->end_reply(nullptr);
     return exchange->respond(conflict(*context, exchange, "there is no cut reply to go on with"));
   }

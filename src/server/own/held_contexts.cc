@@ -43,7 +43,7 @@ Json context_json(const HeldContext& context, bool with_messages) {
   json["stored_tokens"] = state.stored_tokens;
   json["capacity_tokens"] = state.capacity_tokens;
   json["is_busy"] = context.is_replying;
-  json["can_resume"] = state.has_cut_reply && !context.is_replying;
+  json["can_resume"] = !context.is_replying && context.conversation.can_resume();
   if (!with_messages) return json;
   json["system"] = context.conversation.system();
   json["messages"] = Json::array();

@@ -13,7 +13,8 @@ def map_body(context, body):
     if isinstance(model, str) and MODEL.fullmatch(model) and len(model) % 4:
         body["model"] = "demo"
         for name in ("lora", "saved"):
-            body.pop(name, None)
+            if isinstance(body.get(name), str):
+                del body[name]
     if isinstance(body, dict) and isinstance(body.get("options", {}), dict):
         body.setdefault("options", {}).setdefault("num_predict", 8)
     return body
