@@ -56,16 +56,14 @@ void Context::append(std::span<const int32_t> ids) { ids_.insert(ids_.end(), ids
 void Context::replace(std::span<const int32_t> ids) {
   const auto stored_end = ids_.begin() + stored_tokens_;
   const auto shared = std::mismatch(ids_.begin(), stored_end, ids.begin(), ids.end()).first - ids_.begin();
-  stored_tokens_ = static_cast<int>(shared);
-  device_->truncate(handle_, stored_tokens_);
+  truncate_stored(static_cast<int>(shared));
   ids_.assign(ids.begin(), ids.end());
 }
 
 void Context::set_adapter(int adapter) {
   if (adapter == adapter_) return;
-  stored_tokens_ = 0;
-  device_->truncate(handle_, 0);
-  device_->set_adapter(handle_, adapter);
+  truncate_stored(0);
+  if (has_place()) device_->set_adapter(handle_, adapter);
   adapter_ = adapter;
 }
 
@@ -80,7 +78,7 @@ bool Context::shift(int keep) {
 
 Result<Context> Context::fork() const {
   TRY_ASSIGN(Context twin, create(*device_, adapter_));
-  TRY(device_->share(handle_, twin.handle_, stored_tokens_));
+  if (stored_tokens_ > 0) TRY(device_->share(handle_, twin.handle_, stored_tokens_));
   twin.append(ids_);
   twin.stored_tokens_ = stored_tokens_;
   return twin;
@@ -94,8 +92,8 @@ int Context::stored_like(const Context& other) const {
 
 void Context::begin_like(const Context& other, int tokens) {
   CHECK_LE(tokens, other.stored_like(*this));
-  forget_stored();
-  if (device_->share(other.handle_, handle_, tokens)) stored_tokens_ = tokens;
+  truncate_stored(0);
+  if (take_place() && device_->share(other.handle_, handle_, tokens)) stored_tokens_ = tokens;
 }
 
 void Context::add_rows(int rows, std::vector<StepRow>& step) const {
@@ -112,13 +110,29 @@ void Context::mark_stored(int rows) {
 
 void Context::make_last_pending() {
   if (pending_tokens() > 0 || stored_tokens_ == 0) return;
-  stored_tokens_--;
-  device_->truncate(handle_, stored_tokens_);
+  truncate_stored(stored_tokens_ - 1);
 }
 
-void Context::forget_stored() {
+Result<void> Context::reserve(int rows) {
+  TRY(take_place());
+  return device_->reserve(handle_, stored_tokens_, stored_tokens_ + rows);
+}
+
+Result<void> Context::take_place() {
+  if (has_place()) return {};
+  TRY_ASSIGN(handle_, device_->create_context());
+  device_->set_adapter(handle_, adapter_);
+  return {};
+}
+
+void Context::truncate_stored(int tokens) {
+  stored_tokens_ = tokens;
+  if (has_place()) device_->truncate(handle_, tokens);
+}
+
+void Context::leave_device() {
   stored_tokens_ = 0;
-  device_->truncate(handle_, 0);
+  if (has_place()) device_->destroy_context(std::exchange(handle_, -1));
 }
 
 }  // namespace hotaru

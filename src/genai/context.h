@@ -57,21 +57,24 @@ class Context {
   void begin_like(const Context& other, int tokens);
 
   // What a step (scheduler.h) needs: pages for the next pending tokens, their rows, and that they are stored now.
-  Result<void> reserve(int rows) { return device_->reserve(handle_, stored_tokens_, stored_tokens_ + rows); }
+  Result<void> reserve(int rows);
   void add_rows(int rows, std::vector<StepRow>& step) const;
   void mark_stored(int rows);
   // Logits belong to a step: with nothing pending, the last token goes through the model once more.
   void make_last_pending();
   // A page of what is stored, device().info().page_bytes of it.
   void read_page(int page, std::span<std::byte> bytes) const { device_->read_page(handle_, page, bytes); }
-  // Gives the pages back; every id becomes pending.
-  void forget_stored();
+  // Gives back the pages and the place in the device; every id becomes pending. reserve() takes a place again.
+  void leave_device();
+  [[nodiscard]] bool has_place() const { return handle_ >= 0; }
 
  private:
   Context(Device& device, int handle);
+  Result<void> take_place();
+  void truncate_stored(int tokens);
 
   Device* device_;
-  int handle_;  // the device's; -1 when moved from
+  int handle_;  // the device's; -1: no place there, so nothing is stored
   int adapter_ = kNoAdapter;
   std::vector<int32_t> ids_;
   int stored_tokens_ = 0;

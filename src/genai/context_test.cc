@@ -56,6 +56,31 @@ TEST(Context, ReplaceByAPrefixOrByTheSameRecomputesOnlyTheLastToken) {
   EXPECT_EQ(device.stepped_tokens(), 52);
 }
 
+TEST(Context, WithoutAPlaceInTheDeviceItTakesOneAgain) {
+  FakeDevice device;
+  device.set_adapters({"a", "b"});
+  Context context = *Context::create(device, 1);
+  context.append(count_up(50));
+  const std::vector<float> logits = stored_logits(context, 128);
+  context.leave_device();
+  EXPECT_EQ(device.contexts(), 0);
+  EXPECT_EQ(context.pending_tokens(), 50);
+  EXPECT_EQ(stored_logits(context, 128), logits);  // with its adapter
+  EXPECT_EQ(device.contexts(), 1);
+  context.leave_device();
+  EXPECT_EQ(context.fork()->ids(), context.ids());
+  context.set_adapter(kNoAdapter);
+  context.replace(count_up(20));
+  EXPECT_EQ(stored_logits(context, 128), fresh_logits(count_up(20)));
+  context.leave_device();
+  Context other = *Context::create(device);
+  other.append(count_up(20));
+  stored_logits(other, 128);
+  context.begin_like(other, 19);
+  EXPECT_EQ(context.stored_tokens(), 19);
+  EXPECT_EQ(stored_logits(context, 128), fresh_logits(count_up(20)));
+}
+
 TEST(Context, PendingIdsAreNotTakenForStored) {
   FakeDevice device;
   Context context = *Context::create(device);

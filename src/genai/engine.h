@@ -79,6 +79,7 @@ struct ContextState {
 
 struct EngineState {
   int queued_requests = 0, running_requests = 0, contexts = 0;
+  int paused_requests = 0;  // of the running ones: until their readers catch up, they leave their places to others
   uint64_t prompt_tokens = 0, reused_tokens = 0, generated_tokens = 0;  // since the start
   uint64_t kv_bytes_used = 0, kv_bytes = 0;
 };

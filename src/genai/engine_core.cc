@@ -33,7 +33,7 @@ EngineCore::EngineCore(LanguageModel model, const EngineOptions& options, std::s
       signals_(std::move(signals)),
       scheduler_(model_.device(), {.decoding = options_.running_requests,
                                    .prefill_chunk = options_.prefill_chunk,
-                                   .free_some_pages = [this] { return free_some_pages(); }}) {
+                                   .free_some_pages = [this] { return evict_kept(); }}) {
   const DeviceInfo& info = model_.device().info();
   const uint64_t pages = options_.reuse_bytes > 0 ? options_.reuse_bytes / info.page_bytes : UINT64_MAX;
   if (options_.reuses_prefixes) {
@@ -71,7 +71,7 @@ Result<ContextId> EngineCore::create_context(int adapter) {
 Result<ContextId> EngineCore::fork_context(ContextId context) {
   TRY_ASSIGN(NamedContext * named, find_free(context));
   Result<Context> twin = named->context.fork();
-  while (!twin && free_some_pages()) twin = named->context.fork();
+  while (!twin && free_a_place()) twin = named->context.fork();
   if (!twin) return std::move(twin).error();
   return name(*std::move(twin), named->cut);
 }
@@ -115,10 +115,10 @@ Result<void> EngineCore::check_adapter(int adapter) const {
   return invalid("adapter: got {}, want {} (none) to {}", adapter, kNoAdapter, count - 1);
 }
 
-// The device has few places for contexts; those of kept prefixes are given away first.
+// The device has few places for contexts; those of kept prefixes are given away first, then those of paused replies.
 Result<Context> EngineCore::new_context(int adapter) {
   Result<Context> context = Context::create(model_.device(), adapter);
-  while (!context && free_some_pages()) context = Context::create(model_.device(), adapter);
+  while (!context && free_a_place()) context = Context::create(model_.device(), adapter);
   return context;
 }
 
@@ -129,7 +129,7 @@ Result<void> EngineCore::save_context(ContextId context, const std::string& path
 
 Result<Engine::LoadedContext> EngineCore::load_context(const std::string& path) {
   Result<RestoredContext> restored = hotaru::load_context(model_.device(), model_.name(), path);
-  while (!restored && restored.error().kind == ErrorKind::kNoMemory && free_some_pages()) {
+  while (!restored && restored.error().kind == ErrorKind::kNoMemory && free_a_place()) {
     restored = hotaru::load_context(model_.device(), model_.name(), path);
   }
   if (!restored) return std::move(restored).error();
@@ -360,7 +360,7 @@ bool EngineCore::begin_siblings() {
 bool EngineCore::begin_sibling(Writer& first) {
   if (first.generation->reply().shifts > 0) return false;  // its context is not the prompt any more
   Result<Context> twin = first.context().fork();
-  while (!twin && free_some_pages()) twin = first.context().fork();
+  while (!twin && free_a_place()) twin = first.context().fork();
   if (!twin) return false;
   std::unique_ptr<Writer> sibling = std::move(first.siblings.front());
   first.siblings.erase(first.siblings.begin());
@@ -461,6 +461,7 @@ EngineState EngineCore::state() const {
   EngineState state = counts_;
   state.queued_requests = static_cast<int>(queued_replies());
   state.running_requests = static_cast<int>(running_.size());
+  state.paused_requests = static_cast<int>(running_.size() - active_replies());
   state.contexts = static_cast<int>(contexts_.size());
   state.kv_bytes = info.kv_bytes;
   state.kv_bytes_used = static_cast<uint64_t>(info.pages - model_.device().free_pages()) * info.page_bytes;

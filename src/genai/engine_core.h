@@ -79,7 +79,8 @@ class EngineCore {
   ContextId name(Context context, std::optional<CutReply> cut);
   [[nodiscard]] Result<void> check_adapter(int adapter) const;
   Result<Context> new_context(int adapter);
-  bool free_some_pages() { return kept_ && kept_->evict_one(); }
+  bool evict_kept() { return kept_ && kept_->evict_one(); }
+  bool free_a_place() { return evict_kept() || scheduler_.take_from_paused(); }
 
   [[nodiscard]] Result<void> check(const GenerationRequest& request, int samples);
   [[nodiscard]] Result<void> check_places(int wanted) const;

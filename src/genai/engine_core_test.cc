@@ -145,6 +145,29 @@ TEST(EngineCore, KeptContextsMakeRoomForContexts) {
   EXPECT_EQ(core.create_context(kNoAdapter).error().kind, ErrorKind::kNoMemory);
 }
 
+// The device has places for 64 contexts; slow readers may be more.
+TEST(EngineCore, PausedRepliesKeepNobodyFromAPlaceInTheDevice) {
+  constexpr int kSlow = 2 * KvPool::kMaxContexts;
+  Core core({.queued_requests = kSlow, .running_requests = 3, .unread_pieces = 4});
+  std::vector<std::shared_ptr<ReplyChannel>> slow;
+  for (int i = 0; i < kSlow; i++) slow.push_back(core.submit(request_of(some_ids(10, i), 20), 1)->front());
+  while (core.step()) {
+  }
+  EXPECT_EQ(core.state().paused_requests, kSlow);
+  EXPECT_EQ(core.state().queued_requests, 0);
+  Core fresh;
+  EXPECT_EQ(play(core, request_of(some_ids(10, 1000), 20)).token_ids,
+            play(fresh, request_of(some_ids(10, 1000), 20)).token_ids);
+  EXPECT_TRUE(core.create_context(kNoAdapter));
+  for (int i = 0; i < kSlow; i++) {
+    while (!slow[static_cast<size_t>(i)]->has_ended()) {
+      static_cast<void>(slow[static_cast<size_t>(i)]->read(std::chrono::milliseconds(0)));
+      core.step();
+    }
+    EXPECT_EQ(slow[static_cast<size_t>(i)]->result().token_ids, play(fresh, request_of(some_ids(10, i), 20)).token_ids);
+  }
+}
+
 TEST(EngineCore, AbortedSamplesDoNotTakeTheOthersWithThem) {
   Core core({.prefill_chunk = 4});
   auto channels = *core.submit(request_of(some_ids(20), 6), 3);

@@ -131,9 +131,24 @@ bool Scheduler::add_part(Generation& generation, int rows) {
   return true;
 }
 
+bool Scheduler::take_from_paused() {
+  for (Generation* generation : generations_) {
+    if (!generation->is_paused() || generation->has_ended() || !generation->context().has_place()) continue;
+    generation->context().leave_device();
+    given_up_++;
+    return true;
+  }
+  return false;
+}
+
+// Of what nobody needs who plays.
+bool Scheduler::free_something() {
+  return (options_.free_some_pages && options_.free_some_pages()) || take_from_paused();
+}
+
 bool Scheduler::has_free_pages(int pages) {
   while (device_->free_pages() < pages) {
-    if (!options_.free_some_pages || !options_.free_some_pages()) return false;
+    if (!free_something()) return false;
   }
   return true;
 }
@@ -142,14 +157,11 @@ bool Scheduler::has_part(const Generation& generation) const {
   return std::any_of(parts_.begin(), parts_.end(), [&](const Part& part) { return part.generation == &generation; });
 }
 
-// Whose pages `generation` may have: those of a paused reply, else of the one that came last, if after it.
+// Whose pages and place `generation` may have: those of the one that came last, if after it.
 Generation* Scheduler::last_behind(const Generation& generation) {
   const auto may_give = [&](const Generation* other) {
-    return other != &generation && !other->has_ended() && other->context().stored_tokens() > 0 && !has_part(*other);
+    return !other->has_ended() && other->context().has_place() && !has_part(*other);
   };
-  for (Generation* other : generations_) {
-    if (other->is_paused() && may_give(other)) return other;
-  }
   for (auto other = generations_.rbegin(); other != generations_.rend() && *other != &generation; ++other) {
     if (may_give(*other)) return *other;
   }
@@ -160,13 +172,13 @@ bool Scheduler::take_pages(Generation& generation, int rows) {
   while (true) {
     Result<void> reserved = generation.context().reserve(rows);
     if (reserved) return true;
-    if (options_.free_some_pages && options_.free_some_pages()) continue;
+    if (free_something()) continue;
     Generation* last = last_behind(generation);
     if (last == nullptr) {
       mark_stalled(generation, std::move(reserved).error());
       return false;
     }
-    last->context().forget_stored();
+    last->context().leave_device();
     given_up_++;
   }
 }

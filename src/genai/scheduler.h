@@ -22,9 +22,9 @@ struct SchedulerOptions {
 // One step holds a row of every decoding reply first, then up to `prefill_chunk` rows of prompts, shared among them so
 // that a short one is not behind a long one: a decoding reply never waits for more than one chunk.
 //
-// Without a free page, kept prefixes go first. Then the reply that came last gives up what it has stored and computes
-// it again later: those who came earlier go on, and nobody's tokens change. Only a reply with nobody behind it is told
-// that the context is full.
+// Without a free page, or a free place for a context, kept prefixes go first, then what paused replies have stored.
+// Then the reply that came last gives up what it has stored and computes it again later: those who came earlier go on,
+// and nobody's tokens change. Only a reply with nobody behind it is told that the context is full.
 //
 // For the device's thread. Steps allocate nothing; only sampled tokens may (text, the reply's growth), and what readers
 // collect.
@@ -35,13 +35,16 @@ class Scheduler {
 
   void add(Generation& generation);
   void remove(const Generation& generation);
+  // What a paused reply holds in the device is anybody's who wants it: it computes that again when its reader goes on.
+  // False: none holds anything.
+  bool take_from_paused();
   // Plays one step. False: nobody had a row, since all have ended or are paused. Ended generations stay until removed.
   bool step();
 
   // Of the last step.
   [[nodiscard]] int decode_rows() const { return decode_rows_; }
   [[nodiscard]] int prompt_rows() const { return prompt_rows_; }
-  // Since the start: how often a reply gave up its pages for an earlier one.
+  // Since the start: how often a reply gave up its pages for another one.
   [[nodiscard]] uint64_t given_up() const { return given_up_; }
 
  private:
@@ -54,6 +57,7 @@ class Scheduler {
   void add_prompts();
   void find_prompts();
   bool add_part(Generation& generation, int rows);
+  bool free_something();
   [[nodiscard]] bool has_free_pages(int pages);
   [[nodiscard]] bool take_pages(Generation& generation, int rows);
   [[nodiscard]] Generation* last_behind(const Generation& generation);

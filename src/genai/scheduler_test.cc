@@ -194,5 +194,32 @@ TEST(Scheduler, APausedReplyGetsNoRowsAndLendsItsPages) {
   EXPECT_EQ(paused.generation->generated().size(), 90U);
 }
 
+TEST(Scheduler, APausedReplyLendsItsPlaceInTheDevice) {
+  RecordingDevice device(64, 512, 64);
+  Scheduler scheduler(device, {});
+  const Writer paused(device, scheduler, some_ids(60, 1), 100);
+  for (int i = 0; i < 5; i++) scheduler.step();
+  auto& waiting = const_cast<Generation&>(*paused.generation);
+  EXPECT_FALSE(scheduler.take_from_paused());
+  waiting.set_paused(true);
+  std::vector<Context> others;
+  while (device.contexts() < KvPool::kMaxContexts) others.push_back(*Context::create(device));
+  EXPECT_TRUE(scheduler.take_from_paused());
+  EXPECT_FALSE(scheduler.take_from_paused());
+  {
+    const Writer later(device, scheduler, some_ids(60, 2), 50);
+    waiting.set_paused(false);
+    while (scheduler.step()) {
+      if (later.generation->has_ended()) break;
+    }
+    EXPECT_EQ(later.generation->reply().token_ids, alone(some_ids(60, 2), 50));
+    EXPECT_EQ(paused.generation->generated().size(), 5U);  // it waits: nobody behind it has a place to give
+    scheduler.remove(*later.generation);
+  }
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(paused.generation->reply().token_ids, alone(some_ids(60, 1), 100));
+}
+
 }  // namespace
 }  // namespace hotaru

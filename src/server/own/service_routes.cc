@@ -61,6 +61,8 @@ constexpr auto kMetrics = std::to_array<Metric>({
      [](const LoadedModel& m) { return static_cast<double>(m.state.queued_requests); }},
     {"hotaru_running_requests", "gauge",
      [](const LoadedModel& m) { return static_cast<double>(m.state.running_requests); }},
+    {"hotaru_paused_requests", "gauge",
+     [](const LoadedModel& m) { return static_cast<double>(m.state.paused_requests); }},
     {"hotaru_contexts", "gauge", [](const LoadedModel& m) { return static_cast<double>(m.state.contexts); }},
     {"hotaru_kv_bytes", "gauge", [](const LoadedModel& m) { return static_cast<double>(m.state.kv_bytes); }},
     {"hotaru_kv_bytes_used", "gauge", [](const LoadedModel& m) { return static_cast<double>(m.state.kv_bytes_used); }},

@@ -18,6 +18,7 @@ LoadedModel loaded_model() {
   model.users = 2;
   model.state.generated_tokens = 77;
   model.state.queued_requests = 3;
+  model.state.paused_requests = 2;
   return model;
 }
 
@@ -27,6 +28,7 @@ TEST(ModelMetrics, SayWhatEachModelDoes) {
   EXPECT_THAT(text, HasSubstr("hotaru_device_bytes{model=\"small:latest\"} 3000000000\n"));
   EXPECT_THAT(text, HasSubstr("hotaru_generated_tokens_total{model=\"small:latest\"} 77\n"));
   EXPECT_THAT(text, HasSubstr("hotaru_queued_requests{model=\"small:latest\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("hotaru_paused_requests{model=\"small:latest\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("# TYPE hotaru_prompt_tokens_total counter\n"));
 }
 
