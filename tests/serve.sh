@@ -56,7 +56,7 @@ check "its tokens are counted" body_has 'hotaru_generated_tokens_total{model="de
 check "its request too" body_has 'route="/api/chat",status="200"} 1' "$url/metrics"
 check "and logged" grep -q ' 200 POST /api/chat ' "$work/server"
 # Seconds of work, if somebody waited: 64 replies as long as the context.
-endless='{"model": "demo", "prompt": "Once", "n": 64, "max_tokens": 2000, "stream": true, "seed": 7, "logit_bias": {"991": -100, "992": -100}}'
+endless='{"model": "demo", "prompt": "Once", "n": 64, "max_tokens": 2000, "stream": true, "seed": 7, "logit_bias": {"4095": -100, "4093": -100}}'
 curl -s --max-time 1 "$url/v1/completions" -d "$endless" -o "$work/cut" || true
 idle() { body_has 'hotaru_running_requests{model="demo:latest"} 0' "$url/metrics"; }
 check "a client that left had begun" test -s "$work/cut"

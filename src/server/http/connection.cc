@@ -46,6 +46,13 @@ std::string request_id(std::string_view given) {
 
 std::string to_string(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
+// Linux would take megabytes that the client's window has no room for: a slow reader's reply would be computed to its
+// end, for nobody yet.
+void bound_unsent_bytes(asio::ip::tcp::socket& socket) {
+  const int most = 16 << 10;
+  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+}
+
 }  // namespace
 
 Connection::Connection(asio::ip::tcp::socket socket, ConnectionHome& home)
@@ -54,6 +61,7 @@ Connection::Connection(asio::ip::tcp::socket socket, ConnectionHome& home)
   const auto client = socket_.remote_endpoint(error);
   if (!error) client_ = client.address().to_string();
   socket_.set_option(asio::ip::tcp::no_delay(true), error);
+  bound_unsent_bytes(socket_);
 }
 
 void Connection::start() { next_request(); }
@@ -117,12 +125,18 @@ void Connection::on_read_end() {
 
 void Connection::parse_head() {
   error_code error;
-  if (buffer_.size() > 0) buffer_.consume(parser_->put(buffer_.data(), error));
+  if (buffer_.size() > 0) {
+    const size_t bytes = parser_->put(buffer_.data(), error);
+    buffer_.consume(bytes);
+    head_bytes_ += bytes;
+  }
+  // The parser's own limit is of what one put() gives it.
+  if (error == http::error::header_limit || head_bytes_ > home_.options.header_bytes) {
+    keeps_alive_ = false;
+    return refuse(431, fmt::format("headers: got more than {} bytes", home_.options.header_bytes));
+  }
   if (error && error != http::error::need_more) {
     keeps_alive_ = false;
-    if (error == http::error::header_limit) {
-      return refuse(431, fmt::format("headers: got more than {} bytes", home_.options.header_bytes));
-    }
     return refuse(400, "not an HTTP request: " + error.message());
   }
   if (!parser_->is_header_done()) return read();
@@ -142,6 +156,7 @@ HttpRequest Connection::request_of_head() {
 
 void Connection::on_head() {
   began_ = Clock::now();
+  head_bytes_ = 0;
   request_ = request_of_head();
   is_head_ = request_.method == "HEAD";
   is_old_client_ = parser_->get().version() < 11;
@@ -230,9 +245,14 @@ void Connection::parse_body() {
     body.more = true;
     error_code error;
     if (buffer_.size() > 0) {
-      buffer_.consume(parser_->put(buffer_.data(), error));
+      const size_t bytes = parser_->put(buffer_.data(), error);
+      buffer_.consume(bytes);
+      head_bytes_ = body.size < part.size() ? 0 : head_bytes_ + bytes;
     } else {
       error = http::error::need_more;
+    }
+    if (head_bytes_ > home_.options.header_bytes) {
+      return refuse(431, fmt::format("trailers: got more than {} bytes", home_.options.header_bytes));
     }
     needs_more = error == http::error::need_more;
     if (error && error != http::error::need_more && error != http::error::need_buffer) {

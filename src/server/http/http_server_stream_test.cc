@@ -46,7 +46,7 @@ TEST_F(ServerTest, ASlowReaderHoldsTheStreamBack) {
   ASSERT_TRUE(slow.read_some());
   std::this_thread::sleep_for(milliseconds(300));
   const size_t taken = state->taken_parts();
-  EXPECT_LT(taken, 150U);  // what the kernel's buffers hold
+  EXPECT_LT(taken, 10U);  // the client's window, and little on this side of it
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_EQ(state->taken_parts(), taken);
   SocketClient other(port());

@@ -127,6 +127,7 @@ TEST_F(ServerTest, SaysWhatIsNotThere) {
 }
 
 TEST_F(ServerTest, RefusesWhatIsNoHttp) {
+  on_text("POST", "/echo", [](const HttpRequest& request) { return request.body; });
   start();
   for (const std::string& request : {std::string("hello\r\n\r\n"), get("/%zz"), std::string("GET / HTTP/1.1\r\n\r\n"),
                                      get("/", "Host: localhost\r\n"), std::string("GET / HTTP/3.9\r\n\r\n"),
@@ -135,10 +136,16 @@ TEST_F(ServerTest, RefusesWhatIsNoHttp) {
     SocketClient client(port());
     EXPECT_EQ(client.ask(request).status, 400) << request;
   }
-  SocketClient client(port());
-  client.send(get("/", "X: " + std::string(70000, 'x') + "\r\n"));
-  EXPECT_EQ(client.read_answer().status, 431);
-  EXPECT_TRUE(client.is_closed());
+  std::string many;
+  for (int i = 0; i < 20000; i++) many += "A: b\r\n";
+  const std::string chunks = "POST /echo" + kHost + "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
+  for (const std::string& too_long :
+       {get("/", "X: " + std::string(70000, 'x') + "\r\n"), get("/", many), chunks + many}) {
+    SocketClient client(port());
+    client.send(too_long);
+    EXPECT_EQ(client.read_answer().status, 431);
+    EXPECT_TRUE(client.is_closed());
+  }
 }
 
 TEST_F(ServerTest, LimitsBodies) {

@@ -30,6 +30,7 @@ void read_calls(Fields& message, TemplateMessages& messages) {
   for (size_t i = 0; calls != nullptr && i < calls->size() && message.ok(); i++) {
     Fields call((*calls)[i], message.path_of(fmt::format("tool_calls[{}]", i)));
     const std::string id = call.required_text("id");
+    call.text("type");
     const Json* object = call.object("function");
     if (object == nullptr) {
       call.refuse("function", "missing, want an object with a name and arguments");

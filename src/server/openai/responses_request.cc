@@ -17,6 +17,7 @@ std::string read_texts(Fields& item, std::string_view name) {
   std::string text;
   for (size_t i = 0; list != nullptr && i < list->size() && item.ok(); i++) {
     Fields part((*list)[i], item.path_of(fmt::format("{}[{}]", name, i)));
+    part.text("type");
     text += part.required_text("text");
     item.take_error(part);
   }
