@@ -33,7 +33,7 @@ EngineCore::EngineCore(LanguageModel model, const EngineOptions& options, std::s
       signals_(std::move(signals)),
       scheduler_(model_.device(), {.decoding = options_.running_requests,
                                    .prefill_chunk = options_.prefill_chunk,
-                                   .free_some_pages = [this] { return evict_kept(); }}) {
+                                   .free_some_pages = [this] { return evict_kept() || take_from_idle(); }}) {
   const DeviceInfo& info = model_.device().info();
   const uint64_t pages = options_.reuse_bytes > 0 ? options_.reuse_bytes / info.page_bytes : UINT64_MAX;
   if (options_.reuses_prefixes) {
@@ -53,12 +53,13 @@ Result<EngineCore::NamedContext*> EngineCore::find_free(ContextId context) {
   TRY_ASSIGN(NamedContext * named, find(context));
   if (named->writer != nullptr) retire_aborted(*named->writer);
   if (named->writer != nullptr) return busy_context(context);
+  named->last_use = ++last_use_;
   return named;
 }
 
 ContextId EngineCore::name(Context context, std::optional<CutReply> cut) {
   const ContextId id{++last_name_};
-  contexts_.emplace(id, NamedContext{std::move(context), std::move(cut)});
+  contexts_.emplace(id, NamedContext{std::move(context), std::move(cut), nullptr, ++last_use_});
   return id;
 }
 
@@ -115,7 +116,19 @@ Result<void> EngineCore::check_adapter(int adapter) const {
   return invalid("adapter: got {}, want {} (none) to {}", adapter, kNoAdapter, count - 1);
 }
 
-// The device has few places for contexts; those of kept prefixes are given away first, then those of paused replies.
+// The context that has been idle longest leaves the device: what it has stored is computed again when it goes on.
+bool EngineCore::take_from_idle() {
+  NamedContext* oldest = nullptr;
+  for (auto& [id, named] : contexts_) {
+    if (named.writer != nullptr || !named.context.has_place()) continue;
+    if (oldest == nullptr || named.last_use < oldest->last_use) oldest = &named;
+  }
+  if (oldest != nullptr) oldest->context.leave_device();
+  return oldest != nullptr;
+}
+
+// The device has few places for contexts; those of kept prefixes are given away first, then those of contexts in which
+// nothing is written, then those of paused replies.
 Result<Context> EngineCore::new_context(int adapter) {
   Result<Context> context = Context::create(model_.device(), adapter);
   while (!context && free_a_place()) context = Context::create(model_.device(), adapter);

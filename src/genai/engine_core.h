@@ -58,6 +58,7 @@ class EngineCore {
     Context context;
     std::optional<CutReply> cut;
     Writer* writer = nullptr;  // the reply, running or queued, that has the context
+    uint64_t last_use = 0;     // grows with every use
   };
   // A reply, queued (no generation yet) or running.
   struct Writer {
@@ -79,8 +80,10 @@ class EngineCore {
   ContextId name(Context context, std::optional<CutReply> cut);
   [[nodiscard]] Result<void> check_adapter(int adapter) const;
   Result<Context> new_context(int adapter);
+  // Each gives back what nobody computes with just now; false: there is nothing.
   bool evict_kept() { return kept_ && kept_->evict_one(); }
-  bool free_a_place() { return evict_kept() || scheduler_.take_from_paused(); }
+  bool take_from_idle();
+  bool free_a_place() { return evict_kept() || take_from_idle() || scheduler_.take_from_paused(); }
 
   [[nodiscard]] Result<void> check(const GenerationRequest& request, int samples);
   [[nodiscard]] Result<void> check_places(int wanted) const;
@@ -108,7 +111,7 @@ class EngineCore {
   std::optional<PrefixStore> kept_;  // of replies without a named context; none: prefixes are not reused
   Scheduler scheduler_;
   std::map<ContextId, NamedContext> contexts_;  // a map: writers point into it
-  uint64_t last_name_ = 0;
+  uint64_t last_name_ = 0, last_use_ = 0;
   std::deque<std::unique_ptr<Writer>> queue_;
   std::vector<std::unique_ptr<Writer>> running_;
   EngineState counts_;

@@ -142,7 +142,28 @@ TEST(EngineCore, KeptContextsMakeRoomForContexts) {
   Core core;
   for (int i = 0; i < 30; i++) play(core, request_of(some_ids(3, i), 2));
   for (int i = 0; i < KvPool::kMaxContexts; i++) ASSERT_TRUE(core.create_context(kNoAdapter)) << i;
-  EXPECT_EQ(core.create_context(kNoAdapter).error().kind, ErrorKind::kNoMemory);
+}
+
+// The device has places for 64 contexts and here pages for one and a half; who holds a context does not notice.
+TEST(EngineCore, IdleContextsMakeRoomForOthers) {
+  Core core({}, 256, 6);
+  std::vector<ContextId> contexts;
+  for (int i = 0; i < KvPool::kMaxContexts + 3; i++) contexts.push_back(*core.create_context(kNoAdapter));
+  for (int turn = 0; turn < 2; turn++) {
+    for (int i = 0; i < 3; i++) {
+      GenerationRequest request = request_of(some_ids(90, 10 * i + turn), 10);
+      request.context = contexts[static_cast<size_t>(i)];
+      const Reply reply = play(core, request);
+      Core fresh;
+      GenerationRequest whole = request_of(core.context_state(*request.context)->ids, 10);
+      whole.ids.resize(whole.ids.size() - 12);  // with the recovery sequence
+      EXPECT_EQ(reply.token_ids, play(fresh, whole).token_ids) << i << " in turn " << turn;
+    }
+  }
+  EXPECT_EQ(core.context_state(contexts[0])->stored_tokens, 0);
+  EXPECT_GT(core.context_state(contexts[2])->stored_tokens, 0);
+  const ContextId twin = *core.fork_context(contexts[0]);
+  EXPECT_EQ(core.context_state(twin)->ids, core.context_state(contexts[0])->ids);
 }
 
 // The device has places for 64 contexts; slow readers may be more.
