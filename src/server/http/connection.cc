@@ -71,6 +71,7 @@ void Connection::next_request() {
   began_ = Clock::now();
   parser_.emplace();
   parser_->header_limit(home_.options.header_bytes);
+  head_bytes_ = 0;
   parser_->body_limit(boost::none);  // ours differ from route to route
   set_deadline(home_.options.idle_timeout);
   if (buffer_.size() == 0) return read();
@@ -156,7 +157,6 @@ HttpRequest Connection::request_of_head() {
 
 void Connection::on_head() {
   began_ = Clock::now();
-  head_bytes_ = 0;
   request_ = request_of_head();
   is_head_ = request_.method == "HEAD";
   is_old_client_ = parser_->get().version() < 11;
@@ -245,14 +245,9 @@ void Connection::parse_body() {
     body.more = true;
     error_code error;
     if (buffer_.size() > 0) {
-      const size_t bytes = parser_->put(buffer_.data(), error);
-      buffer_.consume(bytes);
-      head_bytes_ = body.size < part.size() ? 0 : head_bytes_ + bytes;
+      buffer_.consume(parser_->put(buffer_.data(), error));
     } else {
       error = http::error::need_more;
-    }
-    if (head_bytes_ > home_.options.header_bytes) {
-      return refuse(431, fmt::format("trailers: got more than {} bytes", home_.options.header_bytes));
     }
     needs_more = error == http::error::need_more;
     if (error && error != http::error::need_more && error != http::error::need_buffer) {
@@ -264,6 +259,10 @@ void Connection::parse_body() {
     return write_body_file(parser_->is_done());
   }
   if (parser_->is_done()) return dispatch();
+  // The parser takes a chunk's line, and all trailers, as one.
+  if (needs_more && buffer_.size() == buffer_.max_size()) {
+    return refuse(431, fmt::format("trailers: got more than {} bytes", buffer_.max_size()));
+  }
   read();
 }
 

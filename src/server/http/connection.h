@@ -102,8 +102,8 @@ class Connection : public AnswerSink, public std::enable_shared_from_this<Connec
   boost::beast::flat_buffer buffer_;
   bool is_reading_ = false, reads_ended_ = false;
   std::optional<boost::beast::http::request_parser<boost::beast::http::buffer_body>> parser_;
-  uint64_t head_bytes_ = 0;  // of headers, then of what comes without content: chunks' extensions, trailers
-  std::string body_part_;    // of a body on its way to a file
+  uint64_t head_bytes_ = 0;
+  std::string body_part_;  // of a body on its way to a file
   uint64_t body_bytes_ = 0, body_in_memory_ = 0;
   std::shared_ptr<BodyFile> body_file_;
 
