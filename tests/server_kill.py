@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 
-from live_server import DEMO, HOTARU, ROOT, LiveServer, Report
+from live_server import DEMO, HOTARU, ROOT, LiveServer, Report, soon
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
@@ -283,7 +283,7 @@ def full_disk(work, check):
             with LiveServer("--quiet", models=models, environment={"HOTARU_REGISTRY": registry.url}, limits=limits) as server:
                 status, body = server.ask("POST", f"/api/blobs/{sha256(work / 'a.hef')}", (work / "a.hef").read_bytes())
                 check(status in (507, 500) and b"error" in body, "full disk: an upload is refused", f"{status} {body.decode()}")
-                check(not list(models.glob("blobs/*.tmp")), "full disk: the upload leaves nothing")
+                check(soon(lambda: not list(models.glob("blobs/*.tmp"))), "full disk: the upload leaves nothing")
                 check(fails_with(pull(server, "good"), "cannot write"), "full disk: a pull says so")
                 status, body = pull(server, "good", stream=False)
                 check(status in (507, 500) and b"cannot write" in body, "full disk: a pull without a stream", f"{status} {body.decode()}")
