@@ -5,20 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
-home=$PWD/build/clients
-mkdir -p "$home"
-
-# The releases that the tests know; a new one is tried by changing its number here.
-python_packages=(ollama==0.6.3 openai==3.57.0 anthropic==2.14.0 langchain-ollama==1.1.0 langchain-openai==1.7.4
-  schemathesis==4.32.5)
-node_packages=(ollama@0.6.4 openai@6.49.0)
-wanted="${python_packages[*]} / ${node_packages[*]}"
-if [[ $(cat "$home/installed" 2>/dev/null) != "$wanted" ]]; then
-  python3 -m venv "$home/venv"
-  "$home/venv/bin/pip" install --quiet "${python_packages[@]}"
-  (cd "$home" && npm install --silent --no-fund --no-audit "${node_packages[@]}")
-  echo "$wanted" >"$home/installed"
-fi
+source tests/shell/packages.sh
+home=$packages_home
+install_once python with_pip "${python_packages[@]}"
+install_once node with_npm "${node_packages[@]}"
 
 work=$(mktemp -d)
 server=
