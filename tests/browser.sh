@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The chat page in headless Chromium against `hotaru serve`: tests/browser/*.mjs. Needs the network once, for playwright-core and axe-core under
-# build/clients. `tests/browser.sh NAME...` runs the cases whose name has NAME in it. Screenshots: build/browser. CHROMIUM: the browser.
+# build/clients. `tests/browser.sh NAME...` runs the cases whose name has NAME in it. Screenshots: build/browser. CHROMIUM: the
+# browser. HOTARU_PAGE=src/server/page/index.html takes the page from there and not from the program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hotaru=$(realpath "${HOTARU:-build/release/hotaru}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The clients that people have, unmodified from their registries, against `hotaru serve` with the demo model: tests/clients/*. Needs the
-# network once, to install them under build/clients. `tests/clients.sh NAME...` runs those whose file name has NAME in it; LM_EVAL_ITEMS=FILE
-# adds lm-evaluation-harness on the HellaSwag items of FILE (tests/clients/lm_eval.sh).
+# network once, to install them under build/clients. `tests/clients.sh NAME...` runs those whose file name has NAME in it; OPEN_WEBUI=1 adds
+# Open WebUI (tests/clients/open_webui.sh), LM_EVAL_ITEMS=FILE lm-evaluation-harness on the HellaSwag items of FILE (tests/clients/lm_eval.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 hotaru=$(realpath "${HOTARU:-build/release/hotaru}")
@@ -51,6 +51,9 @@ if is_wanted openapi "$@"; then
   echo "# openapi"
   tests/clients/openapi/run.sh "$url" >"$work/openapi" || { cat "$work/openapi"; failures=$((failures + 1)); }
   tail -n 4 "$work/openapi"
+fi
+if [[ -n ${OPEN_WEBUI:-} ]]; then
+  tests/clients/open_webui.sh "$url" || failures=$((failures + 1))
 fi
 if [[ -n ${LM_EVAL_ITEMS:-} ]]; then
   tests/clients/lm_eval.sh "$url" "$work/models/demo.hef" "$LM_EVAL_ITEMS" || failures=$((failures + 1))

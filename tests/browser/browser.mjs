@@ -10,7 +10,7 @@ export const url = process.env.HOTARU_URL;
 
 // Without these, Debian's Chromium looks for its maker's hosts at every start.
 const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
+  '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
 
 export function launch() {
   return chromium.launch({executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: quiet});
@@ -23,6 +23,8 @@ export async function reader(browser, faults, options = {}) {
   context.on('request', request => {
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).hostname !== '127.0.0.1') faults.push('asked for ' + request.url());
   });
+  const page_file = process.env.HOTARU_PAGE;
+  if (page_file) await context.route(/^http:..127.0.0.1:\d+.$/, route => route.fulfill({contentType: 'text/html; charset=utf-8', path: page_file}));
   context.on('weberror', error => faults.push('script: ' + error.error()));
   return context;
 }
