@@ -147,8 +147,8 @@ export const cases = {
 
   'two pages at the same time': {async play(context) {
     const pages = [await open_page(context), await open_page(context)];
-    await Promise.all(pages.map(begin_long));
-    await soon('both run', async () => await running_requests() === 2);
+    const both = soon('both run', async () => await running_requests() === 2);
+    await Promise.all([both, ...pages.map(begin_long)]);
     await Promise.all(pages.map(page => page.keyboard.press('Escape')));
     await Promise.all(pages.map(idle));
     for (const page of pages) {
@@ -168,9 +168,9 @@ export const cases = {
   'two chats of one page at the same time': {async play(context) {
     const page = await open_page(context);
     await begin_long(page);
+    const both = soon('both run', async () => await running_requests() === 2);
     await press_button(page, 'New chat');
-    await begin_long(page);
-    await soon('both run', async () => await running_requests() === 2);
+    await Promise.all([both, begin_long(page)]);
     await page.keyboard.press('Escape');
     await idle(page);
     await page.locator('#chats li:nth-child(2) button').first().click();

@@ -101,8 +101,8 @@ await check('stop', async () => {
 });
 await check('two chats at the same time', async () => {
   const pages = [await open_page('stars'), await open_page('stars')];
-  await Promise.all(pages.map(begin_long));
-  await soon('both run', async () => await running_requests() === 2, 3000);
+  const both = soon('both run', async () => await running_requests() === 2, patience_ms);
+  await Promise.all([both, ...pages.map(begin_long)]);
   for (const other of pages) await press(other, 'Stop');
   await Promise.all(pages.map(is_complete));
   await soon('nothing runs', async () => await running_requests() === 0);
