@@ -144,6 +144,23 @@ TEST(EngineCore, KeptContextsMakeRoomForContexts) {
   for (int i = 0; i < KvPool::kMaxContexts; i++) ASSERT_TRUE(core.create_context(kNoAdapter)) << i;
 }
 
+// The second reply waits for the first one's pages, which are given back when that one has filled the context.
+TEST(EngineCore, WhoWaitsForPagesGetsThoseOfOneWhoseContextIsFull) {
+  Core alone({}, 256, 4);
+  const Reply first = play(alone, request_of(some_ids(10, 1), -1));
+  const Reply second = play(alone, request_of(some_ids(10, 2), -1));
+  EXPECT_EQ(second.status, ReplyStatus::kContextFull);
+  Core core({}, 256, 4);
+  std::vector<std::shared_ptr<ReplyChannel>> channels;
+  for (int i = 1; i <= 3; i++) channels.push_back(core.submit(request_of(some_ids(10, i), -1), 1)->front());
+  while (core.step()) {
+    for (const auto& channel : channels) static_cast<void>(channel->read(std::chrono::milliseconds(0)));
+  }
+  EXPECT_EQ(channels[0]->result().token_ids, first.token_ids);
+  EXPECT_EQ(channels[1]->result().token_ids, second.token_ids);
+  EXPECT_EQ(channels[2]->result().token_ids.size(), second.token_ids.size());
+}
+
 // The device has places for 64 contexts and here pages for one and a half; who holds a context does not notice.
 TEST(EngineCore, IdleContextsMakeRoomForOthers) {
   Core core({}, 256, 6);

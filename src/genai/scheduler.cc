@@ -31,11 +31,12 @@ void Scheduler::add(Generation& generation) {
 void Scheduler::remove(const Generation& generation) { std::erase(generations_, &generation); }
 
 bool Scheduler::step() {
-  plan();
-  // Nobody else can go on, so no page will become free either.
-  while (parts_.empty() && stalled_ != nullptr) {
-    stalled_->give_way(*no_memory_);
-    plan();
+  bool has_ended = plan();
+  // Nobody else can go on, so no page will become free either, unless one has just ended.
+  while (parts_.empty() && stalled_ != nullptr && !has_ended) {
+    Generation& full = *stalled_;
+    full.give_way(*no_memory_);
+    has_ended = full.has_ended() || plan();
   }
   if (parts_.empty()) return false;
   play();
@@ -45,17 +46,21 @@ bool Scheduler::step() {
   return true;
 }
 
-void Scheduler::plan() {
+bool Scheduler::plan() {
   parts_.clear();
   stalled_ = nullptr;
   decode_rows_ = prompt_rows_ = 0;
-  for (Generation* generation : generations_) generation->prepare();
+  bool has_ended = false;
+  for (Generation* generation : generations_) {
+    if (!generation->has_ended() && !generation->prepare()) has_ended = true;
+  }
   add_decoding();
   add_prompts();
   // Neighbours with the same adapter go through it together.
   std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) {
     return a.generation->context().adapter() < b.generation->context().adapter();
   });
+  return has_ended;
 }
 
 void Scheduler::add_decoding() {

@@ -38,7 +38,8 @@ class Scheduler {
   // What a paused reply holds in the device is anybody's who wants it: it computes that again when its reader goes on.
   // False: none holds anything.
   bool take_from_paused();
-  // Plays one step. False: nobody had a row, since all have ended or are paused. Ended generations stay until removed.
+  // Plays one step. False: nobody had a row, since all have ended or are paused, or since they wait for the pages of
+  // one that has just ended. Ended generations stay until removed, and so do their pages.
   bool step();
 
   // Of the last step.
@@ -52,7 +53,7 @@ class Scheduler {
     Generation* generation;
     int rows;
   };
-  void plan();
+  bool plan();  // true: a generation has ended
   void add_decoding();
   void add_prompts();
   void find_prompts();
