@@ -36,7 +36,7 @@ def structured_output():
     class Person(BaseModel):
         age: int = Field(ge=0, le=99)
 
-    warm = ChatOllama(model=MODEL, base_url=URL, num_predict=100)
+    warm = ChatOllama(model=MODEL, base_url=URL, num_predict=200, seed=7)
     assert isinstance(warm.with_structured_output(Person, method="json_schema").invoke("Who?"), Person)
 
 

@@ -45,7 +45,7 @@ await test('chat', async () => {
 
 await test('chat: a JSON schema is kept', async () => {
   const format = { type: 'object', properties: { age: { type: 'integer', minimum: 0, maximum: 99 } }, required: ['age'], additionalProperties: false }
-  const reply = await client.chat({ model, messages, format, options: { num_predict: 100 } })
+  const reply = await client.chat({ model, messages, format, options: { num_predict: 200, seed: 7 } })
   assert.ok(Number.isInteger(JSON.parse(reply.message.content).age))
 })
 

@@ -4,7 +4,7 @@ packages_home=$PWD/build/clients
 python_packages=(ollama==0.6.3 openai==3.57.0 anthropic==2.14.0 langchain-ollama==1.1.0 langchain-openai==1.7.4
   schemathesis==4.32.5)
 node_packages=(ollama@0.6.4 openai@6.49.0)
-browser_packages=(playwright-core@1.64.1 axe-core@4.14.1)
+browser_packages=(playwright-core@1.60.0 axe-core@4.14.1)
 
 install_once() {  # install_once NAME INSTALLER PACKAGE...
   local stamp=$packages_home/$1.installed installer=$2
