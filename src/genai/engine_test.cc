@@ -103,7 +103,7 @@ TEST(Engine, ManyThreadsGetWhatEachWouldGetAlone) {
 }
 
 TEST(Engine, ContextsFromManyThreads) {
-  const FakeEngine engine;
+  const FakeEngine engine({.unread_pieces = 3});  // no reply ends before it is read
   std::vector<std::thread> threads;
   for (int t = 0; t < 6; t++) {
     threads.emplace_back([&engine, t] {
