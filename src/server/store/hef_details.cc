@@ -7,6 +7,7 @@
 #include "format/hef.h"
 #include "format/meta_check.h"
 #include "server/ollama/timestamp.h"
+#include "server/reply/reply_parts.h"
 #include "text/text_bundle.h"
 
 namespace hotaru::server {
@@ -167,12 +168,9 @@ Result<Json> show_json(const StoredModel& model) {
   const std::string& chat_template = model.chat_template.empty() ? details.chat_template : model.chat_template;
   const std::string parameters = parameters_text(model, details);
   Json capabilities = {"completion"};
-  if (!chat_template.empty()) {
-    // As Ollama finds it out: by the variables that the template reads.
-    const auto reads = [&](const char* name) { return chat_template.find(name) != std::string::npos; };
-    if (reads("tools")) capabilities.push_back("tools");
-    if (reads("</think>") || reads("enable_thinking")) capabilities.push_back("thinking");
-  }
+  const ReplyDialect dialect = ReplyDialect::of_template(chat_template);
+  if (dialect.calls != ReplyDialect::Calls::kNone) capabilities.push_back("tools");
+  if (!dialect.think_begin.empty()) capabilities.push_back("thinking");
   capabilities.push_back("embedding");
   Json json = {{"modelfile", modelfile_text(model, parameters)},
                {"parameters", parameters},

@@ -98,6 +98,17 @@ TEST_F(StoreRoutes, ShowSaysWhatIsInTheFile) {
   EXPECT_EQ(json("POST", "/api/show", R"({"name": "demo"})")["details"]["family"], "qwen2");
 }
 
+// A chat with tools, or one that must reason, is taken by just these models.
+TEST_F(StoreRoutes, ShowSaysWhatAChatMayAskFor) {
+  const auto capabilities = [this](const std::string& chat_template) {
+    const Json made = {{"model", "talks"}, {"from", "demo"}, {"template", chat_template}};
+    call("POST", "/api/create", made.dump());
+    return json("POST", "/api/show", R"({"model": "talks"})")["capabilities"].dump();
+  };
+  EXPECT_EQ(capabilities("{# <tool_call> <think> #}"), R"(["completion","tools","thinking","embedding"])");
+  EXPECT_EQ(capabilities("{# tools that are written in no way that is known here #}"), R"(["completion","embedding"])");
+}
+
 TEST_F(StoreRoutes, NamesThatAreNoNamesAreRefusedEverywhere) {
   for (const std::string name : {"../demo", "/etc/passwd", "a/../../b", "a:../b"}) {
     for (const char* path : {"/api/show", "/api/create", "/api/pull"}) {
