@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from source_tree import ROOT, cores
 
@@ -32,6 +33,7 @@ STEPS = {
 # What a step's own output may say about its cases: ours and GoogleTest's by run_tests.py, cargo's, a script's lines.
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$|^test result: \w+\. (\d+) passed; (\d+) failed", re.M)
 CASE = re.compile(r"^(not )?ok ", re.M)
+FAILED_CASE = re.compile(r"^(?:not ok .*|\[  FAILED  \] \S+\.\S+.*|test .* FAILED)$", re.M)
 PROGRESS = re.compile(r"^\[\d+/\d+\] .*\n", re.M)  # ninja's
 
 
@@ -52,13 +54,17 @@ def count(output, is_good):
 
 
 def play(command):
-    """The output of one command of a step, printed as a whole, and its (passed, failed)."""
+    """The output of one command of a step, printed as a whole; its (passed, failed) and the lines that say what failed."""
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace")
     shown = SUM.sub("", done.stdout if done.returncode else PROGRESS.sub("", done.stdout)).strip()
     if shown:
         print(shown, flush=True)
-    return count(done.stdout, done.returncode == 0)
+    passed, failed = count(done.stdout, done.returncode == 0)
+    said = FAILED_CASE.findall(done.stdout)
+    if failed and not said:  # a script that broke off
+        said = [f"{' '.join(command)}: exit {done.returncode}", *shown.splitlines()[-3:]]
+    return passed, failed, [f"{Path(command[0]).name}: {line}" for line in said]
 
 
 def main():
@@ -70,6 +76,7 @@ def main():
     if unknown:
         sys.exit(f"no step {sorted(unknown)}; there are: {', '.join(STEPS)}")
     passed = failed = 0
+    said = []
     for step in chosen or STEPS:
         start = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
@@ -77,6 +84,8 @@ def main():
         good, bad = sum(c[0] for c in counts), sum(c[1] for c in counts)
         print(f"== {step}: {'FAILED' if bad else 'good'}, {time.monotonic() - start:.1f} s", flush=True)
         passed, failed = passed + good, failed + bad
+        said += [f"{step}: {line}" for c in counts for line in c[2]]
+    print(*said, sep="\n", end="\n" if said else "")
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -2,7 +2,13 @@
 failures=0
 
 report() {  # report STATUS NAME
-  if [[ $1 == 0 ]]; then echo "ok $2"; else echo "not ok $2"; failures=$((failures + 1)); fi
+  if [[ $1 == 0 ]]; then
+    echo "ok $2"
+  else
+    echo "not ok $2"
+    [[ ! -s $work/log ]] || { echo "    the last lines of what it printed:" && tail -n 5 "$work/log" | sed 's/^/    /'; }
+    failures=$((failures + 1))
+  fi
 }
 check() {  # check NAME COMMAND...
   local name=$1 status=0
