@@ -26,7 +26,8 @@ head -c 2000 tests/data/lora/holmes.txt >"$work/few.txt"
 start() {  # start LOG OPTION...: leaves `url`
   local log=$1
   shift
-  "$hotaru" serve --port 0 --models "$work/models" "$@" 2>"$log" &
+  # The slowest kernels: a long reply takes seconds on every machine, so that a reader can do something meanwhile.
+  "$hotaru" serve --port 0 --models "$work/models" --isa ref --threads 1 "$@" 2>"$log" &
   servers+=($!)
   for _ in $(seq 100); do
     url=$(grep -o 'http://127[^" ]*' "$log" | head -n 1) && return
