@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "base/file.h"
+#include "compiler/float_weights.h"
 #include "model/checkpoint.h"
 
 namespace hotaru {
@@ -153,6 +154,18 @@ TEST_F(Mistral, SameBitsOnAnyNumberOfThreadsAndWithoutCache) {
   const Logits one = play(loaded_.graph, 1, size_t{1} << 30);
   EXPECT_EQ(play(loaded_.graph, 2, size_t{1} << 30), one);
   EXPECT_EQ(play(loaded_.graph, 3, 0), one);
+}
+
+TEST_F(Mistral, WeightsThatDoNotFitAreGivenBack) {
+  const ParameterSource source(&loaded_.graph, &loaded_.checkpoint.tensors);
+  for (const bool keeps_all : {false, true}) {
+    FloatWeights weights(&loaded_.graph, &source, keeps_all ? size_t{1} << 30 : 0);
+    ASSERT_TRUE(weights.load(loaded_.graph.nodes).ok());
+    const size_t held = weights.held_bytes();
+    EXPECT_GT(held, size_t{1} << 20);
+    weights.release();
+    EXPECT_EQ(weights.held_bytes(), keeps_all ? held : 0U);
+  }
 }
 
 // Gammas folded into the linears that follow (as the first exact rewrite does) leave the logits as they are.

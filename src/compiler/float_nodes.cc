@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "compiler/float_ops.h"
 
 namespace hotaru {
@@ -103,11 +104,11 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
 void NodePlayer::release() {
   for (size_t i = 0; i < values_.size(); i++) {
     values_[i] = {};
-    buffers_[i] = {};
+    give_memory_back(buffers_[i]);
   }
   free_buffers_.clear();
-  bias_query_ = {};
-  bias_key_ = {};
+  give_memory_back(bias_query_);
+  give_memory_back(bias_key_);
 }
 
 void NodePlayer::play_node(const Node& node, const TokenChunk& chunk) {

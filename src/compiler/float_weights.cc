@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 namespace hotaru {
 namespace {
@@ -43,7 +44,13 @@ const float* FloatWeights::data(ParameterId id) const {
 
 void FloatWeights::release() {
   if (keeps_all_) return;
-  for (std::vector<float>& weight : weights_) weight = {};
+  for (std::vector<float>& weight : weights_) give_memory_back(weight);
+}
+
+size_t FloatWeights::held_bytes() const {
+  size_t count = 0;
+  for (const std::vector<float>& weight : weights_) count += weight.capacity();
+  return count * sizeof(float);
 }
 
 }  // namespace hotaru

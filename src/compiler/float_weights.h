@@ -23,6 +23,7 @@ class FloatWeights {
   [[nodiscard]] const float* data(ParameterId id) const;
   // Gives everything back, unless all weights are kept.
   void release();
+  [[nodiscard]] size_t held_bytes() const;
 
  private:
   const ParameterSource* source_;

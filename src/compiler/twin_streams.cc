@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/memory.h"
 #include "compiler/block.h"
 #include "compiler/int4_lanes.h"
 #include "compiler/quantise_row.h"
@@ -67,7 +68,7 @@ Result<std::span<const float>> Stream::play(std::span<const Node> nodes, const T
 
 void Stream::release() {
   player.release();
-  kept_rows_ = {};
+  give_memory_back(kept_rows_);
 }
 
 TwinStreams::TwinStreams(const PassContext& context, SegmentBatch used, ResidualStore exact_store,
