@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/check.h"
@@ -21,28 +22,40 @@ float comparable(float logit) {
   return std::isnan(logit) ? -kInfinity : std::min(logit, kLargest);
 }
 
-// Fixed lengths, so that the compiler makes vector code of the loops.
 constexpr size_t kBlock = 16;
 
+// Four floats; a vector register where there is one.
+using Lanes = float __attribute__((vector_size(16)));
+
+Lanes load_lanes(const float* values) {
+  Lanes lanes;
+  std::memcpy(&lanes, values, sizeof(lanes));
+  return lanes;
+}
+
+Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+
+float largest_lane(Lanes lanes) { return std::max(std::max(lanes[0], lanes[1]), std::max(lanes[2], lanes[3])); }
+
 float block_largest(const float* block) {
-  float lanes[4] = {block[0], block[1], block[2], block[3]};
-  for (size_t i = 4; i < kBlock; i += 4) {
-    for (size_t j = 0; j < 4; j++) lanes[j] = block[i + j] > lanes[j] ? block[i + j] : lanes[j];
-  }
-  return std::max(std::max(lanes[0], lanes[1]), std::max(lanes[2], lanes[3]));
+  Lanes best = load_lanes(block);
+  for (size_t i = 4; i < kBlock; i += 4) best = larger(load_lanes(block + i), best);
+  return largest_lane(best);
 }
 
-float largest_of(const std::vector<float>& values) {
-  float lanes[kBlock];
-  std::fill(std::begin(lanes), std::end(lanes), -kInfinity);
-  for (size_t i = 0; i < values.size(); i += kBlock) {
-    for (size_t j = 0; j < kBlock; j++) lanes[j] = values[i + j] > lanes[j] ? values[i + j] : lanes[j];
+// comparable() of a block's logits into `to`; their largest.
+float take_block(const float* logits, float* to) {
+  const Lanes none = Lanes{} - kInfinity;
+  const Lanes most = Lanes{} + std::numeric_limits<float>::max();
+  Lanes best = none;
+  for (size_t i = 0; i < kBlock; i += 4) {
+    const Lanes given = load_lanes(logits + i);
+    const Lanes number = given == given ? given : none;
+    const Lanes lanes = number < most ? number : most;
+    std::memcpy(to + i, &lanes, sizeof(lanes));
+    best = larger(lanes, best);
   }
-  return block_largest(lanes);
-}
-
-int32_t first_of(const std::vector<float>& values, float value) {
-  return static_cast<int32_t>(std::find(values.begin(), values.end(), value) - values.begin());
+  return largest_lane(best);
 }
 
 bool is_allowed(std::span<const uint64_t> allowed, size_t id) {
@@ -63,6 +76,7 @@ Sampler::Sampler(const SamplingParams& params, int vocabulary) : params_(params)
   const auto size = static_cast<size_t>(vocabulary);
   const size_t padded = (size + kBlock - 1) / kBlock * kBlock;
   adjusted_.resize(padded, -kInfinity);
+  block_best_.resize(padded / kBlock);
   counts_.resize(size);
   distinct_.reserve(size);
   if (params_.temperature == 0.0F) return;
@@ -91,19 +105,40 @@ void Sampler::forbid_all_but(std::span<const uint64_t> allowed) {
       if (id < size) logits[id] = -kInfinity;
     }
   }
+  for (size_t block = 0; block < block_best_.size(); block++) look_again(block);
+}
+
+// The logits as they come, and the best of each block: one pass over the vocabulary.
+void Sampler::take(std::span<const float> logits) {
+  const size_t whole = logits.size() / kBlock;
+  for (size_t block = 0; block < whole; block++) {
+    block_best_[block] = take_block(&logits[block * kBlock], &adjusted_[block * kBlock]);
+  }
+  std::transform(logits.begin() + static_cast<ptrdiff_t>(whole * kBlock), logits.end(),
+                 adjusted_.begin() + static_cast<ptrdiff_t>(whole * kBlock), comparable);
+  if (whole < block_best_.size()) look_again(whole);
+}
+
+void Sampler::look_again(size_t block) { block_best_[block] = block_largest(&adjusted_[block * kBlock]); }
+
+// The best one of the lowest id.
+int32_t Sampler::first_best() const {
+  const auto block = std::find(block_best_.begin(), block_best_.end(), best_logit_) - block_best_.begin();
+  const auto first = adjusted_.begin() + block * static_cast<ptrdiff_t>(kBlock);
+  return static_cast<int32_t>(std::find(first, adjusted_.end(), best_logit_) - adjusted_.begin());
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const uint64_t> allowed) {
   CHECK_EQ(logits.size(), counts_.size());
-  std::transform(logits.begin(), logits.end(), adjusted_.begin(), comparable);
+  take(logits);
   if (!allowed.empty()) forbid_all_but(allowed);
   adjust_generated();
-  best_logit_ = largest_of(adjusted_);
+  best_logit_ = *std::max_element(block_best_.begin(), block_best_.end());
   int32_t chosen = 0;
   if (best_logit_ == -kInfinity) {
     while (!allowed.empty() && !is_allowed(allowed, static_cast<size_t>(chosen))) chosen++;
   } else if (params_.temperature == 0.0F) {
-    chosen = first_of(adjusted_, best_logit_);
+    chosen = first_best();
   } else {
     drop_below_ = static_cast<double>(best_logit_) - 64.0 / kLog2E * static_cast<double>(params_.temperature);
     if (params_.top_k > 0) {
@@ -130,10 +165,12 @@ void Sampler::adjust_generated() {
     logit = logit - count * params_.frequency_penalty;
     logit = logit - params_.presence_penalty;
     adjusted_[static_cast<size_t>(id)] = comparable(logit);
+    look_again(static_cast<size_t>(id) / kBlock);
   }
   for (const LogitBias& entry : params_.logit_bias) {
     float& logit = adjusted_[static_cast<size_t>(entry.id)];
     logit = comparable(logit + entry.bias);
+    look_again(static_cast<size_t>(entry.id) / kBlock);
   }
 }
 
@@ -171,7 +208,7 @@ void Sampler::find_top_k() {
   candidates_.clear();  // once there are `count`: a heap with the worst on top
   bool has_left_out = false;
   for (size_t first = 0; first < adjusted_.size(); first += kBlock) {
-    const float best = block_largest(&adjusted_[first]);
+    const float best = block_best_[first / kBlock];
     if (!is_drawable(best)) continue;
     if (candidates_.size() == count && !(best > candidates_.front().logit)) {
       has_left_out = true;
@@ -223,7 +260,7 @@ void Sampler::find_above(double least_logit) {
   const double least = std::max(least_logit, drop_below_);
   candidates_.clear();
   for (size_t first = 0; first < adjusted_.size(); first += kBlock) {
-    if (static_cast<double>(block_largest(&adjusted_[first])) < least) continue;
+    if (static_cast<double>(block_best_[first / kBlock]) < least) continue;
     for (size_t id = first; id < first + kBlock; id++) {
       if (static_cast<double>(adjusted_[id]) >= least) candidates_.push_back({adjusted_[id], static_cast<int32_t>(id)});
     }

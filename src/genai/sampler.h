@@ -34,6 +34,9 @@ class Sampler {
     int32_t id;
   };
   static bool worse(const Candidate& a, const Candidate& b);
+  void take(std::span<const float> logits);
+  void look_again(size_t block);
+  [[nodiscard]] int32_t first_best() const;
   void forbid_all_but(std::span<const uint64_t> allowed);
   void adjust_generated();
   [[nodiscard]] double weight(float logit) const;
@@ -50,6 +53,7 @@ class Sampler {
   SamplingParams params_;
   uint64_t generated_tokens_ = 0;
   std::vector<float> adjusted_;        // [V, padded] logits after penalties and bias
+  std::vector<float> block_best_;      // the largest of each 16 of them
   std::vector<double> weights_;        // [V, padded] of tokens that can be drawn, 0 of the others; without top-k only
   std::vector<Candidate> candidates_;  // what top-k or top-p left, best first; in id order if top-k left everything
   std::vector<int32_t> counts_;        // [V] occurrences in this reply
