@@ -239,6 +239,7 @@ bool EngineCore::step() {
   const bool has_forked = begin_siblings();
   const bool has_ended = retire_ended();
   return has_begun || has_stepped || has_forked || has_ended;
+  for (const std::unique_ptr<Writer>& writer : running_) writer->channel->announce();
 }
 
 // Requests begin in order.

@@ -89,9 +89,9 @@ void Generation::give_way(Error no_memory) {
 
 bool Generation::finish_step() {
   if (context_->pending_tokens() > 0) return false;
-  if (!has_prompt_stored_) reply_.timing.prefill_seconds = seconds_between(start_, Clock::now());
   has_prompt_stored_ = true;
   if (options_.max_tokens == 0) {
+    reply_.timing.prefill_seconds = seconds_between(start_, Clock::now());
     end(ReplyStatus::kMaxTokens);
     return false;
   }
@@ -127,6 +127,7 @@ Result<std::string> Generation::text_after(int32_t id, std::optional<ReplyStatus
 
 void Generation::accept(std::span<const float> logits) {
   CHECK(!has_ended_);
+  if (new_tokens() == 0) reply_.timing.prefill_seconds = seconds_between(start_, Clock::now());
   Result<std::optional<int32_t>> sampled = sample(logits);
   if (!sampled) {
     fail(std::move(sampled).error());

@@ -60,6 +60,11 @@ void ReplyChannel::push(ReplyPiece&& piece) {
     if (is_closed_) return;
     unread_.push_back(std::move(piece));
   }
+  has_news_ = true;
+}
+
+void ReplyChannel::announce() {
+  if (!std::exchange(has_news_, false)) return;
   readable_.notify_one();
   call_on_ready();
 }
@@ -72,8 +77,8 @@ void ReplyChannel::end(Reply&& reply, std::optional<Error> error) {
     error_ = std::move(error);
     has_ended_ = true;
   }
-  readable_.notify_one();
-  call_on_ready();
+  has_news_ = true;
+  announce();
 }
 
 bool ReplyChannel::is_full() const {

@@ -48,6 +48,9 @@ class ReplyChannel {
   // The engine's side.
   void note_reused(int tokens) { reused_tokens_.store(tokens, std::memory_order_relaxed); }
   void push(ReplyPiece&& piece);
+  // Tells the reader of what was pushed since the last time: once a step, so that readers of several replies are woken
+  // together, and not between two of them.
+  void announce();
   void end(Reply&& reply, std::optional<Error> error);
   [[nodiscard]] bool is_full() const;
   [[nodiscard]] const std::atomic<bool>* abort_flag() const { return &is_abort_wanted_; }
@@ -67,6 +70,7 @@ class ReplyChannel {
 
   const std::shared_ptr<EngineSignals> signals_;
   const size_t capacity_;
+  bool has_news_ = false;     // the engine's thread's
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable readable_;
   std::vector<ReplyPiece> unread_;
