@@ -20,6 +20,9 @@ check "without a format it is no JSON: ${free:0:20}..." test "${free:0:1}" != "{
 check "a schema is obeyed: $(tr -s ' \n' ' ' <<<"$inline")" holds "$inline" 'reply["mood"] in ("merry", "sad") and reply["age"] <= 99 and len(reply) == 2'
 check "from a file, too" test "$(reply --format "$work/schema.json")" = "$inline"
 check "any JSON object begins as one" test "$(reply --format json -n 1)" = "{"
+cut=$(reply --format "$schema" -n 6 --save-context "$work/cut")
+rest=$("$hotaru" run "$hef" --load-context "$work/cut" --resume --quiet)
+check "a cut reply goes on under its schema" test "$cut$rest" = "$inline"
 usage() {  # usage PATTERN FORMAT: exit code 2
   local code=0
   reply --format "$2" >"$work/stdout" 2>"$work/stderr" || code=$?

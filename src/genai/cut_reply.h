@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "genai/generation.h"
+#include "text/grammar.h"
 
 namespace hotaru {
 
@@ -16,6 +18,7 @@ struct CutReply {
   std::vector<int32_t> recovery_ids;
   std::vector<std::string> stop;  // stop strings
   bool continues_text = false;
+  std::optional<GrammarSpec> grammar;  // that the reply obeys
   std::vector<int32_t> generated;  // since the reply's beginning
   int recovery_tokens = 0;         // at the context's end, to be dropped before the reply goes on
 };

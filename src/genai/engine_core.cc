@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "genai/grammar_mask.h"
 #include "genai/saved_context.h"
 
 namespace hotaru {
@@ -238,8 +239,8 @@ bool EngineCore::step() {
   if (has_stepped) signals_->note_step();
   const bool has_forked = begin_siblings();
   const bool has_ended = retire_ended();
-  return has_begun || has_stepped || has_forked || has_ended;
   for (const std::unique_ptr<Writer>& writer : running_) writer->channel->announce();
+  return has_begun || has_stepped || has_forked || has_ended;
 }
 
 // Requests begin in order.
@@ -333,6 +334,7 @@ Result<void> EngineCore::begin_reply(Writer& writer) {
     options.recovery_ids = cut.recovery_ids;
     writer.request.stop = cut.stop;
     writer.request.continues_text = cut.continues_text;
+    if (cut.grammar) TRY(obey_grammar(options, *cut.grammar, model_));
     earlier = cut.generated;
   }
   Generation::Outlets outlets;
@@ -438,6 +440,7 @@ CutReply EngineCore::cut_reply(const Writer& writer) {
           options.recovery_ids,
           writer.request.stop,
           writer.request.continues_text,
+          options.grammar,
           generation.generated(),
           generation.recovery_tokens()};
 }

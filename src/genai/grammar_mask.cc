@@ -98,6 +98,7 @@ Result<void> obey_grammar(GenerationOptions& options, const GrammarSpec& spec, c
   }
   TRY_ASSIGN(const Grammar grammar,
              Grammar::compile(*model.tokenizer(), options.stop_ids, model.device().info().vocabulary, spec));
+  options.grammar = spec;
   options.make_token_mask = [grammar] { return make_grammar_mask(grammar); };
   return {};
 }

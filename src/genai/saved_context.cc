@@ -51,6 +51,11 @@ std::unique_ptr<fb::SavedReplyT> saved_reply(const CutReply& cut) {
   saved->continues_text = cut.continues_text;
   saved->generated = cut.generated;
   saved->recovery_tokens = static_cast<uint32_t>(cut.recovery_tokens);
+  if (cut.grammar) {
+    saved->grammar = std::make_unique<fb::SavedGrammarT>();
+    saved->grammar->kind = static_cast<uint8_t>(cut.grammar->kind);
+    saved->grammar->text = cut.grammar->text;
+  }
   return saved;
 }
 
@@ -78,6 +83,13 @@ Result<CutReply> restored_reply(const fb::SavedReply& saved, int vocabulary) {
   }
   cut.continues_text = saved.continues_text();
   cut.recovery_tokens = static_cast<int>(saved.recovery_tokens());
+  if (const fb::SavedGrammar* grammar = saved.grammar(); grammar != nullptr) {
+    if (grammar->kind() > static_cast<uint8_t>(GrammarSpec::Kind::kLark)) {
+      return not_supported("cut reply: got a grammar of kind {}, want at most {}", grammar->kind(),
+                           static_cast<int>(GrammarSpec::Kind::kLark));
+    }
+    cut.grammar = {static_cast<GrammarSpec::Kind>(grammar->kind()), std::string(text_of(grammar->text()))};
+  }
   return cut;
 }
 

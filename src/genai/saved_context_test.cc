@@ -37,6 +37,7 @@ CutReply some_reply() {
   cut.continues_text = true;
   cut.generated = {5, 6, 7};
   cut.recovery_tokens = 2;
+  cut.grammar = {GrammarSpec::Kind::kRegex, "a+"};
   return cut;
 }
 
@@ -117,6 +118,9 @@ TEST_F(SavedContext, KeepsTheCutReply) {
   EXPECT_EQ(cut.continues_text, wanted.continues_text);
   EXPECT_EQ(cut.generated, wanted.generated);
   EXPECT_EQ(cut.recovery_tokens, wanted.recovery_tokens);
+  ASSERT_TRUE(cut.grammar);
+  EXPECT_EQ(cut.grammar->kind, wanted.grammar->kind);
+  EXPECT_EQ(cut.grammar->text, wanted.grammar->text);
   save(make());
   EXPECT_FALSE(load_context(device_, "demo", path_)->cut);
 }

@@ -16,7 +16,7 @@ struct HotaruTextGrammarState;
 namespace hotaru {
 
 struct GrammarSpec {
-  enum class Kind {
+  enum class Kind {  // the numbers stand in context files
     kJsonSchema,  // `text` is a JSON schema
     kJsonObject,  // any JSON object
     kRegex,
