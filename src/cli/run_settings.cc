@@ -70,11 +70,8 @@ Result<TurnOptions> turn_options(const RunSettings& settings, const LanguageMode
   TurnOptions turn;
   turn.stop = settings.stop;
   GenerationOptions& options = turn.generation;
-  options.sampling = resolve_sampling(settings.sampling, model.defaults());
-  TRY(check_sampling_params(options.sampling, model.device().info().vocabulary));
+  TRY_ASSIGN(options, model.generation_options(settings.sampling));
   options.max_tokens = settings.max_tokens;
-  options.stop_ids = model.defaults().eos_ids;
-  if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
   options.when_full = settings.when_full;
   options.prefill_chunk = settings.prefill_chunk;
   options.hash_logits = settings.hash_logits;

@@ -166,4 +166,13 @@ Result<std::optional<ReplyText>> LanguageModel::reply_text(const std::vector<std
   return std::optional<ReplyText>(std::move(text));
 }
 
+Result<GenerationOptions> LanguageModel::generation_options(const SamplingChoice& choice) const {
+  GenerationOptions options;
+  options.sampling = resolve_sampling(choice, parts_.defaults);
+  TRY(check_sampling_params(options.sampling, device().info().vocabulary));
+  options.stop_ids = parts_.defaults.eos_ids;
+  if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
+  return options;
+}
+
 }  // namespace hotaru

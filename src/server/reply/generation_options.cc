@@ -9,12 +9,8 @@ namespace hotaru::server {
 
 Result<GenerationOptions> generation_options(const ReplyTask& task, const ReplyDialect& dialect,
                                              const LanguageModel& model) {
-  GenerationOptions options;
-  options.sampling = resolve_sampling(task.sampling, model.defaults());
-  TRY(check_sampling_params(options.sampling, model.device().info().vocabulary));
+  TRY_ASSIGN(GenerationOptions options, model.generation_options(task.sampling));
   options.max_tokens = task.max_tokens;
-  options.stop_ids = model.defaults().eos_ids;
-  if (!options.stop_ids.empty()) options.recovery_ids = {options.stop_ids.front()};
   options.when_full = task.when_full;
   options.keep_tokens = task.keep_tokens;
   std::optional<GrammarSpec> grammar = task.grammar;
