@@ -164,15 +164,13 @@ Result<OllamaReplyRequest> parse_chat(std::string_view body) {
   return request;
 }
 
-Result<OllamaReplyRequest> parse_chat_in_context(std::string_view body) {
+Result<ContextReplyRequest> parse_chat_in_context(std::string_view body) {
   TRY_ASSIGN(const Json json, Fields::parse_object(body));
   Fields fields(json, "");
-  OllamaReplyRequest request;
-  read_options(fields, request.task);
-  read_reply_fields(fields, request);
-  ChatPrompt chat;
-  chat.messages_json = read_messages(fields).dump();
-  request.task.prompt = std::move(chat);
+  ContextReplyRequest request;
+  read_options(fields, request.reply.task);
+  read_reply_fields(fields, request.reply);
+  request.messages = read_messages(fields);
   for (const char* name : {"tools", "think"}) {
     if (const Json* value = fields.any(name); value != nullptr && !value->empty()) {
       fields.refuse(name, "is not supported in a context");

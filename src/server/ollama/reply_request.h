@@ -18,9 +18,13 @@ struct OllamaReplyRequest {
 
 Result<OllamaReplyRequest> parse_generate(std::string_view body);
 Result<OllamaReplyRequest> parse_chat(std::string_view body);
-// The same in a context that the client holds: the model and its adapter are the context's, the messages follow behind
-// its own. Tools and `think` are refused.
-Result<OllamaReplyRequest> parse_chat_in_context(std::string_view body);
+// The same in a context that the client holds: the model, its adapter and the earlier messages are the context's. Tools
+// and `think` are refused.
+struct ContextReplyRequest {
+  OllamaReplyRequest reply;  // without a prompt
+  Json messages;             // behind those of the context
+};
+Result<ContextReplyRequest> parse_chat_in_context(std::string_view body);
 
 // Both, and /api/embed: "model", "keep_alive", "options".
 void read_model_fields(Fields& fields, ReplyTask& task);

@@ -13,8 +13,7 @@
 namespace hotaru::server {
 namespace {
 
-Result<std::vector<PromptPart>> parts_of(const ReplyTask& task, ContextTurn turn) {
-  TRY_ASSIGN(const Json messages, parse_json(std::get<ChatPrompt>(task.prompt).messages_json, "messages"));
+Result<std::vector<PromptPart>> parts_of(const Json& messages, ContextTurn turn) {
   if (turn == ContextTurn::kResume && !messages.empty()) return invalid("'messages': want none to go on with a reply");
   if (turn == ContextTurn::kChat && messages.empty()) return invalid("'messages': want one at least");
   std::vector<PromptPart> parts;
@@ -22,10 +21,11 @@ Result<std::vector<PromptPart>> parts_of(const ReplyTask& task, ContextTurn turn
   return parts;
 }
 
-Result<Conversation::Turn> begin(HeldContext& context, ContextTurn turn, ReplyTask& task,
+Result<Conversation::Turn> begin(HeldContext& context, ContextTurn turn, ContextReplyRequest& request,
                                  const std::shared_ptr<RunningReply>& reply) {
+  ReplyTask& task = request.reply.task;
   TRY(apply_model_options(context.lease.stored.parameters, task));
-  TRY_ASSIGN(std::vector<PromptPart> parts, parts_of(task, turn));
+  TRY_ASSIGN(std::vector<PromptPart> parts, parts_of(request.messages, turn));
   const LanguageModel& model = context.lease.engine->model();
   TurnOptions options;
   TRY_ASSIGN(options.generation, generation_options(task, reply->parts().dialect, model));
@@ -67,7 +67,7 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
   const auto received = std::chrono::steady_clock::now();
   const std::string& body = exchange->request().body;
   const bool says_nothing = turn == ContextTurn::kResume && body.empty();
-  Result<OllamaReplyRequest> request = parse_chat_in_context(says_nothing ? "{}" : body);
+  Result<ContextReplyRequest> request = parse_chat_in_context(says_nothing ? "{}" : body);
   if (!request) return refuse(exchange, request.error());
   const LanguageModel& model = context->lease.engine->model();
   RunningReply::Parts parts;
@@ -78,11 +78,11 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
   parts.wanted.splits_thinking = turn == ContextTurn::kChat;  // a reply that goes on may be anywhere in it
   parts.writer =
       std::make_unique<OllamaReplyWriter>(OllamaReplyWriter::Options{.model = parts.start.model,
-                                                                     .streams = request->streams,
-                                                                     .has_logprobs = request->task.top_logprobs >= 0,
+                                                                     .streams = request->reply.streams,
+                                                                     .has_logprobs = request->reply.task.top_logprobs >= 0,
                                                                      .received = received});
   parts.delivery = {
-      .streams = request->streams,
+      .streams = request->reply.streams,
       .content_type = "application/x-ndjson",
       .refuse = [path = exchange->request().path](const Error& error) { return error_response(path, error); }};
   parts.exchange = exchange;
@@ -93,7 +93,7 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
     return exchange->respond(conflict(*context, exchange, "there is no cut reply to go on with"));
   }
   const auto reply = std::make_shared<RunningReply>(std::move(parts));
-  Result<Conversation::Turn> begun = begin(*context, turn, request->task, reply);
+  Result<Conversation::Turn> begun = begin(*context, turn, *request, reply);
   if (!begun) {
     context->end_reply(nullptr);
     return reply->refuse(begun.error());
