@@ -163,10 +163,18 @@ TEST(Grammar, SaysWhatItCannotDo) {
   EXPECT_THAT(error(R"({"type": "string", "minLength": 5, "maxLength": 2})"), HasSubstr("nsatisfiable"));
   EXPECT_THAT(error(R"({"type": "integer", "minimum": 5, "maximum": 2})"), HasSubstr("5"));
   EXPECT_THAT(error(R"({"type": "string", "format": "martian"})"), HasSubstr("martian"));
-  EXPECT_THAT(error_of(model, Kind::kRegex, "("), HasSubstr("regular expression: "));
-  EXPECT_THAT(error_of(model, Kind::kRegex, "a(?=b)"), HasSubstr("regular expression: "));
+  EXPECT_THAT(error_of(model, Kind::kRegex, "("), HasSubstr("unclosed group"));
+  EXPECT_THAT(error_of(model, Kind::kRegex, "a(?=b)"), HasSubstr("look-around"));
+  EXPECT_THAT(error(R"({"type": "string", "minLength": 9223372036854775808})"), HasSubstr("decimal"));
   EXPECT_THAT(error_of(model, Kind::kLark, "start: nowhere"), HasSubstr("nowhere"));
   EXPECT_FALSE(Grammar::compile(model.tokenizer, {}, -1, {}).ok());
+}
+
+// The processor time of this thread, so that others on the machine do not count.
+double thread_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 // None of them may take long or much memory, whatever comes out.
@@ -193,14 +201,14 @@ TEST(Grammar, HostileSchemasAreBounded) {
       R"({"type": "object", "patternProperties": {"^(a+)+$": {"type": "integer"}, "^(a|b)*c{200}$": {}}})",
   };
   for (const std::string& schema : schemas) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = thread_seconds();
     const Result<Grammar> grammar = compile(model, Kind::kJsonSchema, schema);
     if (grammar) {
       std::mt19937 random(1);
       walk(*grammar, model.tokenizer, model.end_ids, random, 20);
     }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    EXPECT_LT(seconds, 5.0) << schema.substr(0, 100) << (grammar ? "" : grammar.error().message);
+    const double seconds = thread_seconds() - start;
+    EXPECT_LT(seconds, 10.0) << schema.substr(0, 100) << (grammar ? "" : grammar.error().message);
   }
 }
 

@@ -250,7 +250,12 @@ fn refused(spec: &Spec, error: &dyn Display) -> Failure {
     Failure::Invalid(format!("{what}: {text}"))
 }
 
-/// llguidance puts states and backtraces behind its messages.
+/// llguidance puts states and backtraces behind its messages; regex draws the place over several lines and then says what is wrong.
 fn first_line(error: &dyn Display) -> String {
-    error.to_string().lines().next().unwrap_or_default().trim_end().to_owned()
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default().trim_end();
+    match text.lines().find_map(|line| line.trim().strip_prefix("error: ")) {
+        Some(said) if first.ends_with(':') => format!("{first} {said}"),
+        _ => first.to_owned(),
+    }
 }
