@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 
 #include "genai/generator.h"
 #include "genai/language_model.h"
@@ -120,36 +119,6 @@ TEST(GrammarMask, CanBeLeftWhileItWorks) {
   const Grammar grammar = grammar_of(model, {GrammarSpec::Kind::kJsonObject, ""});
   for (int i = 0; i < 20; i++) make_grammar_mask(grammar)->begin({});
   for (int i = 0; i < 20; i++) make_grammar_mask(grammar);
-}
-
-// All of the vocabulary, without a thread: what the sampler's part costs.
-class Anything : public TokenMask {
-  void begin(std::span<const int32_t> generated) override { static_cast<void>(generated); }
-  Result<std::span<const uint64_t>> allowed() override { return std::span<const uint64_t>(words_); }
-  std::vector<uint64_t> words_ = std::vector<uint64_t>(64, ~uint64_t{0});
-};
-
-// In turns; printed. The bound is loose, for machines that do other things.
-TEST(GrammarMask, CostsLittleBesideTheDevice) {
-  const LanguageModel model = open_demo(1);
-  const Grammar object = grammar_of(model, {GrammarSpec::Kind::kJsonObject, ""});
-  std::array<std::vector<double>, 3> per_token;
-  for (int round = 0; round < 7; round++) {
-    for (size_t kind = 0; kind < 3; kind++) {
-      GenerationOptions options = options_of(model, 1.0F, 9);
-      options.max_tokens = 150;
-      options.stop_ids = {};
-      if (kind == 1) options.make_token_mask = [] { return std::make_unique<Anything>(); };
-      if (kind == 2) options.make_token_mask = [&] { return make_grammar_mask(object); };
-      Context context = prompted(model);
-      const Reply reply = *generate(context, options, nullptr, nullptr);
-      per_token.at(kind).push_back(reply.timing.decode_seconds / static_cast<double>(reply.token_ids.size() - 1));
-    }
-  }
-  for (auto& times : per_token) std::sort(times.begin(), times.end());
-  fmt::print("per token: free {:.0f} us, a mask that is there {:.0f} us, JSON object {:.0f} us\n",
-             per_token[0][3] * 1e6, per_token[1][3] * 1e6, per_token[2][3] * 1e6);
-  EXPECT_LT(per_token[2][3], per_token[0][3] * 3);
 }
 
 }  // namespace
