@@ -19,8 +19,8 @@ struct CutReply {
   std::vector<std::string> stop;  // stop strings
   bool continues_text = false;
   std::optional<GrammarSpec> grammar;  // that the reply obeys
-  std::vector<int32_t> generated;  // since the reply's beginning
-  int recovery_tokens = 0;         // at the context's end, to be dropped before the reply goes on
+  std::vector<int32_t> generated;      // since the reply's beginning
+  int recovery_tokens = 0;             // at the context's end, to be dropped before the reply goes on
 };
 
 }  // namespace hotaru

@@ -47,7 +47,7 @@ struct GenerationOptions {
   // Called once for each reply (for each of several samples). May be empty.
   std::function<std::unique_ptr<TokenMask>()> make_token_mask;
   std::optional<GrammarSpec> grammar;  // of that mask (obey_grammar), kept with a cut reply
-  int prefill_chunk = 0;  // tokens of one prefill step; 0: as many as the device takes
+  int prefill_chunk = 0;               // tokens of one prefill step; 0: as many as the device takes
   bool hash_logits = false;
   const std::atomic<bool>* abort = nullptr;  // ends the reply within one token (or one prefill chunk)
 };

@@ -64,8 +64,8 @@ class LanguageModel {
   // What of a prompt the device takes: not the prefix tokens that it begins with, since every context stands behind
   // them already. A prompt of nothing else stays.
   [[nodiscard]] std::span<const int32_t> after_prefix(std::span<const int32_t> prompt_ids) const;
-  // Options of a reply that the model ends by itself, and that is closed as it would have closed it when it is cut. What
-  // the choice leaves open is as the model says. kInvalid: a value out of its range.
+  // Options of a reply that the model ends by itself, and that is closed as it would have closed it when it is cut.
+  // What the choice leaves open is as the model says. kInvalid: a value out of its range.
   [[nodiscard]] Result<GenerationOptions> generation_options(const SamplingChoice& choice) const;
   // Ids given as such: refuses those that are not in the vocabulary.
   [[nodiscard]] Result<void> check_ids(std::span<const int32_t> ids) const;

@@ -28,8 +28,8 @@ struct ReplyPiece {
 
 struct ReplyTiming {
   double first_token_seconds = 0.0;  // from the call to the first sampled token
-  double prefill_seconds = 0.0;  // to the prompt's logits, or without a token to its last row
-  double decode_seconds = 0.0;  // all tokens after the first
+  double prefill_seconds = 0.0;      // to the prompt's logits, or without a token to its last row
+  double decode_seconds = 0.0;       // all tokens after the first
 };
 
 struct Reply {

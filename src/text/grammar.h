@@ -17,8 +17,8 @@ namespace hotaru {
 
 struct GrammarSpec {
   enum class Kind {  // the numbers stand in context files
-    kJsonSchema,  // `text` is a JSON schema
-    kJsonObject,  // any JSON object
+    kJsonSchema,     // `text` is a JSON schema
+    kJsonObject,     // any JSON object
     kRegex,
     kLark,  // llguidance's own language, for what the others cannot say (calls of tools)
   };

@@ -76,11 +76,11 @@ void answer_in_context(const std::shared_ptr<HeldContext>& context, ContextTurn 
   parts.start.language_model = &model;
   parts.dialect = dialect_of(model);
   parts.wanted.splits_thinking = turn == ContextTurn::kChat;  // a reply that goes on may be anywhere in it
-  parts.writer =
-      std::make_unique<OllamaReplyWriter>(OllamaReplyWriter::Options{.model = parts.start.model,
-                                                                     .streams = request->reply.streams,
-                                                                     .has_logprobs = request->reply.task.top_logprobs >= 0,
-                                                                     .received = received});
+  parts.writer = std::make_unique<OllamaReplyWriter>(
+      OllamaReplyWriter::Options{.model = parts.start.model,
+                                 .streams = request->reply.streams,
+                                 .has_logprobs = request->reply.task.top_logprobs >= 0,
+                                 .received = received});
   parts.delivery = {
       .streams = request->reply.streams,
       .content_type = "application/x-ndjson",
