@@ -1,6 +1,8 @@
-// Any bytes as a request of OpenAI's or Anthropic's: an error that names a field, or a task whose prompt is JSON.
+// Any bytes as a request of OpenAI's, Anthropic's or Ollama's: an error that says something, or a task whose prompt is
+// JSON.
 #include "base/check.h"
 #include "server/anthropic/messages_request.h"
+#include "server/ollama/reply_request.h"
 #include "server/openai/chat_request.h"
 #include "server/openai/completion_request.h"
 #include "server/openai/embeddings.h"
@@ -19,8 +21,9 @@ void check_task(const ReplyTask& task) {
   CHECK(chat->variables_json.empty() || hotaru::parse_json(chat->variables_json, "variables").ok());
 }
 
+// Of the parsers that read fields.
 ReplyTask parse_as(uint8_t kind, Fields& fields) {
-  switch (kind % 6) {
+  switch (kind) {
     case 0:
       return hotaru::server::parse_chat_request(fields).task;
     case 1:
@@ -40,19 +43,47 @@ ReplyTask parse_as(uint8_t kind, Fields& fields) {
   }
 }
 
+void play_fields(uint8_t kind, std::string_view body) {
+  const auto object = Fields::parse_object(body);
+  if (!object) return;
+  Fields fields(*object, "");
+  const ReplyTask task = parse_as(kind, fields);
+  if (fields.ok()) {
+    check_task(task);
+  } else {
+    CHECK(!fields.error().message.empty());
+  }
+}
+
+// Ollama's, of whole bodies.
+void play_body(uint8_t kind, std::string_view body) {
+  if (kind == 2) {
+    const auto request = hotaru::server::parse_chat_in_context(body);
+    CHECK(request ? request->messages.is_null() || request->messages.is_array() : !request.error().message.empty());
+    return;
+  }
+  const auto request = kind == 0 ? hotaru::server::parse_generate(body) : hotaru::server::parse_chat(body);
+  if (request) {
+    check_task(request->task);
+  } else {
+    CHECK(!request.error().message.empty());
+  }
+}
+
+constexpr uint8_t kFieldParsers = 6;
+constexpr uint8_t kBodyParsers = 3;
+
 }  // namespace
 
 // The first byte chooses the endpoint.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  const auto body = Fields::parse_object({reinterpret_cast<const char*>(data) + 1, size - 1});
-  if (!body) return 0;
-  Fields fields(*body, "");
-  const ReplyTask task = parse_as(data[0], fields);
-  if (fields.ok()) {
-    check_task(task);
+  const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const auto kind = static_cast<uint8_t>(data[0] % (kFieldParsers + kBodyParsers));
+  if (kind < kFieldParsers) {
+    play_fields(kind, body);
   } else {
-    CHECK(!fields.error().message.empty());
+    play_body(static_cast<uint8_t>(kind - kFieldParsers), body);
   }
   return 0;
 }
