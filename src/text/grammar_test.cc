@@ -208,7 +208,7 @@ TEST(Grammar, HostileSchemasAreBounded) {
       walk(*grammar, model.tokenizer, model.end_ids, random, 20);
     }
     const double seconds = thread_seconds() - start;
-    EXPECT_LT(seconds, 10.0) << schema.substr(0, 100) << (grammar ? "" : grammar.error().message);
+    EXPECT_LT(seconds, 5.0) << schema.substr(0, 100) << (grammar ? "" : grammar.error().message);
   }
 }
 
