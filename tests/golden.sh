@@ -49,4 +49,13 @@ for isa in $("$hotaru" --version | sed -n 's/^available here: //p'); do
     done
   done
 done
+
+# What the compiler writes now: rows alone, and many together (gate, up and SwiGLU as one).
+hef=$work/1.hef
+alone=$(answers --prefill-chunk 1)
+for isa in $("$hotaru" --version | sed -n 's/^available here: //p'); do
+  status=0
+  diff <(answers --isa "$isa" --threads 2 --prefill-chunk 128) <(echo "$alone") || status=1
+  report $status "a new HEF gives the same tokens and logits in chunks of 1 and of 128: isa $isa"
+done
 exit $((failures > 0))

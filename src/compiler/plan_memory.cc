@@ -7,7 +7,7 @@
 #include "compiler/lower_adapters.h"
 #include "kernels/attention/attention.h"
 #include "kernels/bias_columns.h"
-#include "kernels/linear_int4/linear_int4.h"
+#include "kernels/gated_linear.h"
 #include "kernels/low_rank.h"
 
 namespace hotaru {
@@ -75,6 +75,11 @@ std::vector<std::vector<bool>> liveness(const fb::ProgramT& program) {
       if (access.reads(id) || (access.writes(id) && access.keeps_content)) is_needed = true;
     }
   }
+  // A device may play a swiglu together with the linear before it (kernels/gated_linear.h).
+  for (size_t c = 1; c < calls; c++) {
+    const fb::SwiGluCallT* swiglu = program.calls[c]->operation.AsSwiGluCall();
+    if (swiglu != nullptr) live[static_cast<size_t>(swiglu->output_buffer)][c - 1] = true;
+  }
   return live;
 }
 
@@ -130,8 +135,9 @@ uint64_t workspace_bytes(const fb::HefT& meta) {
       const fb::LinearCallT* linear = call->operation.AsLinearCall();
       if (linear == nullptr) continue;
       const uint64_t inputs = meta.tensors[static_cast<size_t>(linear->weight)]->shape[1];
-      bytes = std::max<uint64_t>(bytes,
-                                 linear_workspace_bytes(static_cast<int>(program->max_rows), static_cast<int>(inputs)));
+      // Whether or not gates are among its outputs: then it is the most that a linear needs.
+      bytes = std::max<uint64_t>(
+          bytes, gated_linear_workspace_bytes(static_cast<int>(program->max_rows), static_cast<int>(inputs)));
     }
     for (const auto& adapter : meta.adapters) {
       for (const auto& site : adapter->sites) {

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "device/call_work.h"
+#include "kernels/gated_linear.h"
 
 namespace hotaru {
 namespace {
@@ -237,8 +238,11 @@ class Resolver {
     args.width = row_width<float>(call.input_buffer()) / 2;
     args.inverse_scale = call.inverse_scale();
     args.zero_point = call.zero_point();
-    args.input = buffer<float>(call.input_buffer());
+    args.gate = buffer<float>(call.input_buffer());
+    args.up = args.gate + args.width;
+    args.input_stride = static_cast<size_t>(args.width) * 2;
     args.output = planes(call.output_buffer(), call.output_bits());
+    args.output_stride = static_cast<size_t>(args.width);
     return PlannedCall(args);
   }
 
@@ -246,6 +250,32 @@ class Resolver {
   const ProgramMemory& memory_;
   int heads_ = 0, kv_heads_ = 0, head_width_ = 0;
 };
+
+// Whether a thread may write products while another still reads activations: older compilers gave both the same bytes.
+bool lie_apart(const LinearInt4Args& linear, const SwiGluArgs& swiglu, size_t rows) {
+  const uint8_t* input_end = linear.input + rows * static_cast<size_t>(linear.inputs);
+  const uint8_t* last_plane = swiglu.output.high != nullptr ? swiglu.output.high : swiglu.output.low;
+  const uint8_t* output_end = last_plane + rows * static_cast<size_t>(swiglu.width);
+  return input_end <= swiglu.output.low || output_end <= linear.input;
+}
+
+// By call: whether it and the next are a gated linear that can be played as one.
+std::vector<bool> find_gates(const std::vector<PlannedCall>& calls, int max_rows) {
+  std::vector<bool> gates(calls.size());
+  for (size_t i = 0; i + 1 < calls.size(); i++) {
+    const auto* linear = std::get_if<LinearInt4Args>(&calls[i]);
+    const auto* swiglu = std::get_if<SwiGluArgs>(&calls[i + 1]);
+    gates[i] = linear != nullptr && swiglu != nullptr && is_gated_linear(*linear, *swiglu) &&
+               lie_apart(*linear, *swiglu, static_cast<size_t>(max_rows));
+  }
+  return gates;
+}
+
+// Whether the call is played with the next one: nothing is added between them, and the rows are enough.
+bool plays_gated(const PlannedProgram& program, const StepInputs& inputs, size_t call) {
+  const bool adds = !inputs.adapter_runs.empty() && !program.additions[call].empty();
+  return program.gates[call] && !adds && inputs.tokens >= kGatedLinearTokens;
+}
 
 size_t call_workspace(const PlannedCall& call, int tokens) {
   if (const auto* args = std::get_if<LinearInt4Args>(&call)) return linear_workspace_bytes(tokens, args->inputs);
@@ -326,12 +356,18 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
     planned.additions.resize(planned.calls.size());
     planned.additions.back() = resolver.additions(*call);
   }
+  planned.gates = find_gates(planned.calls, planned.max_rows);
   return planned;
 }
 
 size_t workspace_bytes(const PlannedProgram& program) {
   size_t bytes = 0;
-  for (const PlannedCall& call : program.calls) bytes = std::max(bytes, call_workspace(call, program.max_rows));
+  for (size_t i = 0; i < program.calls.size(); i++) {
+    bytes = std::max(bytes, call_workspace(program.calls[i], program.max_rows));
+    if (!program.gates[i]) continue;
+    const auto& linear = std::get<LinearInt4Args>(program.calls[i]);
+    bytes = std::max(bytes, gated_linear_workspace_bytes(program.max_rows, linear.inputs));
+  }
   for (const auto& additions : program.additions) {
     for (const auto& [adapter, args] : additions) {
       bytes = std::max(bytes, low_rank_workspace_bytes(program.max_rows, args.inputs, args.rank));
@@ -345,6 +381,7 @@ int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t s
   const bool adds = step % 2 == 1;
   if (adds && (inputs.adapter_runs.empty() || program.additions[i].empty())) return 0;
   if (adds) return threads;
+  if (i > 0 && plays_gated(program, inputs, i - 1)) return 0;
   // Attention deals blocks of rows and heads to its parts, and reads keys and values once a part.
   const int parts = parts_of(work_of(program.calls[i], inputs), threads);
   return std::holds_alternative<AttentionArgs>(program.calls[i]) ? std::min(parts, threads) : parts;
@@ -352,7 +389,12 @@ int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t s
 
 void play_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, const PlayingThread& thread) {
   const size_t i = step / 2;
-  if (step % 2 == 0) {
+  if (step % 2 == 0 && plays_gated(program, inputs, i)) {
+    GatedLinearArgs args{std::get<LinearInt4Args>(program.calls[i]), std::get<SwiGluArgs>(program.calls[i + 1])};
+    args.linear.tokens = args.swiglu.tokens = inputs.tokens;
+    args.linear.workspace = thread.workspace;
+    play_gated_linear(args, *thread.kernels, thread.slice);
+  } else if (step % 2 == 0) {
     std::visit(CallPlayer{inputs, thread}, program.calls[i]);
   } else {
     play_additions(program.additions[i], inputs.adapter_runs, {thread.kernels, thread.workspace, thread.slice});

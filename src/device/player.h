@@ -28,6 +28,7 @@ struct PlannedProgram {
   std::vector<PlannedCall> calls;
   std::vector<std::string> call_names;                  // "layer 0 qkv"
   std::vector<std::vector<PlannedAddition>> additions;  // by call: what adapters add behind it
+  std::vector<bool> gates;                              // by call: it and the next are a gated linear (gated_linear.h)
   const float* logits = nullptr;                        // [max_rows, V], head only
 };
 

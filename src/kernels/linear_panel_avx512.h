@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/linear_rows_x86.h"
+#include "kernels/linear_rows_avx512.h"
 #include "kernels/packed.h"
 #include "kernels/x86_intrinsics.h"
 
@@ -27,9 +27,7 @@ static inline void store_blocks_512(const LinearOutput& to, size_t first_token, 
                                     const __m512i (&sums)[kTokens][kBlocks]) {
   for (size_t t = 0; t < kTokens; t++) {
     for (size_t b = 0; b < kBlocks; b++) {
-      const size_t n = block[b] * kRowsPerBlock;
-      store_8_rows(to, first_token + t, n, _mm512_castsi512_si256(sums[t][b]));
-      store_8_rows(to, first_token + t, n + 8, _mm512_extracti64x4_epi64(sums[t][b], 1));
+      store_16_rows(to, first_token + t, block[b] * kRowsPerBlock, sums[t][b]);
     }
   }
 }

@@ -1,5 +1,5 @@
 // Many tokens with AMX: tiles of 16 tokens x 64 inputs times 64 inputs x 16 rows, two by two. Weights come in panels of
-// up to two blocks x 640 inputs, which stay in L1; the sums of up to 224 tokens wait in memory between the panels of
+// up to two blocks x 640 inputs, which stay in L1; the sums of up to 512 tokens wait in memory between the panels of
 // one pair of blocks. Where the weights come from is the business of `Panels`:
 //
 //   begin(panel)    starts to make a panel ready;  advance() does a part of it: called once per tile step, it hides in
@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "base/slice.h"
-#include "kernels/linear_rows_x86.h"
+#include "kernels/linear_rows_avx512.h"
 #include "kernels/packed.h"
 #include "kernels/x86_intrinsics.h"
 
@@ -24,7 +24,9 @@ inline constexpr size_t kTileBytes = 1024;
 inline constexpr size_t kPanelBlocks = 2;
 inline constexpr size_t kMaxPanelInputs = 640;
 inline constexpr size_t kMaxPanelBytes = kPanelBlocks * kMaxPanelInputs * kRowsPerBlock;
-inline constexpr size_t kMaxBlockTokens = 224;
+// From one panel buffer to the next: not a multiple of 4096, or stores into one hold up loads from the other.
+inline constexpr size_t kPanelStride = kMaxPanelBytes + 25 * 64;
+inline constexpr size_t kMaxBlockTokens = 512;
 inline constexpr size_t kActivationBytes = 1280 * 1024;  // of a block of tokens, to stay in L2
 
 struct TilePanel {
@@ -84,7 +86,7 @@ static inline TokenTile tile_at(const TokenBlock& block, size_t index) {
 }
 
 struct TileWorkspace {
-  int32_t* sums;      // [224 / 16 tiles][2 blocks][16 tokens][16 rows]
+  int32_t* sums;      // [512 / 16 tiles][2 blocks][16 tokens][16 rows]
   uint8_t* last_row;  // [16][64] the last half step of the last 16 tokens, see tile_source
   std::byte* free;    // for Panels
 };
@@ -196,10 +198,7 @@ static inline void store_tokens(const TileJob& job, const TilePanel& panel, cons
       for (size_t b = 0; b < panel.blocks; b++) {
         const int32_t* sums =
             job.workspace.sums + ((i * kPanelBlocks + b) * kTileTokens + t - tile.row) * kRowsPerBlock;
-        const auto* halves = reinterpret_cast<const __m256i*>(sums);
-        const size_t n = (panel.first_block + b) * kRowsPerBlock;
-        store_8_rows(job.rows.to, t, n, _mm256_loadu_si256(halves));
-        store_8_rows(job.rows.to, t, n + 8, _mm256_loadu_si256(halves + 1));
+        store_16_rows(job.rows.to, t, (panel.first_block + b) * kRowsPerBlock, _mm512_loadu_si512(sums));
       }
     }
   }

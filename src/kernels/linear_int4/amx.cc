@@ -6,7 +6,8 @@
 namespace hotaru {
 namespace {
 
-// Panels of m * q, folded into one of two buffers while the tiles of the other are multiplied.
+// Panels of m * q, folded into one of two buffers while the tiles of the other are multiplied: half a group at a time,
+// as evenly over the tile steps as that goes, or the tile unit waits behind the unpacking.
 class FoldedPanels {
  public:
   FoldedPanels(const uint8_t* weight, size_t inputs, std::byte* buffers)
@@ -14,17 +15,17 @@ class FoldedPanels {
 
   void begin(const TilePanel& panel, size_t steps) {
     panel_ = panel;
-    groups_ = panel.inputs / kGroupInputs;
+    halves_ = panel.inputs / kGroupInputs * 2;
     done_ = 0;
-    per_step_ = (panel.blocks * groups_ + steps - 1) / steps;
+    per_step_ = (panel.blocks * halves_ + steps - 1) / steps;
     filling_ = 1 - filling_;
   }
 
-  void advance() { fold(done_ + per_step_); }
+  void advance() { fold(smaller_of(done_ + per_step_, panel_.blocks * halves_)); }
 
   // What begin() announced is now what block() gives.
   void finish() {
-    fold(panel_.blocks * groups_);
+    fold(panel_.blocks * halves_);
     ready_ = buffer(filling_);
     ready_stride_ = tile_steps(panel_) * kTileBytes;
   }
@@ -32,31 +33,31 @@ class FoldedPanels {
   [[nodiscard]] const int8_t* block(size_t b) const { return ready_ + b * ready_stride_; }
 
  private:
-  [[nodiscard]] int8_t* buffer(size_t index) const { return buffers_ + index * kMaxPanelBytes; }
+  [[nodiscard]] int8_t* buffer(size_t index) const { return buffers_ + index * kPanelStride; }
 
   void fold(size_t end) {
-    const size_t last = panel_.blocks * groups_;
-    for (; done_ < end && done_ < last; done_++) {
-      const size_t b = done_ < groups_ ? 0 : 1;
-      const size_t g = done_ - b * groups_;
-      const size_t group = (panel_.first_block + b) * all_groups_ + panel_.first_input / kGroupInputs + g;
-      const uint8_t* packed = weight_ + group * kGroupBytes;
-      for (size_t line = 0; line < kGroupBytes; line += 64) {
-        const uint8_t* next_blocks = packed + kPanelBlocks * all_groups_ * kGroupBytes + line;
-        _mm_prefetch(reinterpret_cast<const char*>(next_blocks), _MM_HINT_T1);
+    for (; done_ < end; done_++) {
+      const size_t b = done_ < halves_ ? 0 : 1;
+      const size_t in_block = done_ - b * halves_;
+      const size_t half = in_block % 2;
+      const size_t first_group = (panel_.first_block + b) * all_groups_ + panel_.first_input / kGroupInputs;
+      const uint8_t* group = weight_ + (first_group + in_block / 2) * kGroupBytes;
+      const uint8_t* next_blocks = group + kPanelBlocks * all_groups_ * kGroupBytes + half * (kGroupCodeBytes / 2);
+      for (size_t line = 0; line <= kGroupCodeBytes / 2; line += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(next_blocks + line), _MM_HINT_T1);
       }
-      int8_t* out = buffer(filling_) + b * tile_steps(panel_) * kTileBytes + g * kTileBytes / 2;
-      fold_multipliers(packed, 1, out);
-      const bool half_tile = g + 1 == groups_ && groups_ % 2 == 1;
-      if (half_tile) std::memset(out + kTileBytes / 2, 0, kTileBytes / 2);
+      int8_t* out = buffer(filling_) + b * tile_steps(panel_) * kTileBytes + in_block * kGroupCodeBytes;
+      fold_half_group(group, half, out);
+      const bool half_tile = in_block + 1 == halves_ && halves_ % 4 == 2;
+      if (half_tile) std::memset(out + kGroupCodeBytes, 0, kTileBytes / 2);
     }
   }
 
   const uint8_t* weight_;
   size_t all_groups_;  // K / 32
-  int8_t* buffers_;    // [2][kMaxPanelBytes]
+  int8_t* buffers_;    // [2][kPanelStride]
   TilePanel panel_ = {};
-  size_t groups_ = 0, done_ = 0, per_step_ = 0;  // groups of panel_: of one block; folded; to fold per step
+  size_t halves_ = 0, done_ = 0, per_step_ = 0;  // half groups of panel_: of one block; folded; to fold per step
   size_t filling_ = 0;
   const int8_t* ready_ = nullptr;
   size_t ready_stride_ = 0;

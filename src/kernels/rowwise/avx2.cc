@@ -235,15 +235,16 @@ void multiply_gates(const SwiGluArgs& args, Slice slice) {
   const Requantise256 to = requantise_code_256<kWide>(args.inverse_scale, args.zero_point);
   const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * pieces);
   for (size_t unit = units.begin; unit < units.end; unit++) {
-    const float* gate = args.input + unit / pieces * 2 * width;
-    const CodePlanes out = planes_from(args.output, unit / pieces * width);
+    const float* gate = args.gate + unit / pieces * args.input_stride;
+    const float* up = args.up + unit / pieces * args.input_stride;
+    const CodePlanes out = planes_from(args.output, unit / pieces * args.output_stride);
     size_t f = unit % pieces * 64;
     const size_t end = f + 64 < width ? f + 64 : width;
     for (; f + 16 <= end; f += 16) {
-      const __m256i first = requantise_8(silu_times(gate + f, gate + width + f), to);
-      store_16_codes<kWide>(out, f, first, requantise_8(silu_times(gate + f + 8, gate + width + f + 8), to));
+      const __m256i first = requantise_8(silu_times(gate + f, up + f), to);
+      store_16_codes<kWide>(out, f, first, requantise_8(silu_times(gate + f + 8, up + f + 8), to));
     }
-    for (; f < end; f++) store_code(out, f, silu(gate[f]) * gate[width + f], args.inverse_scale, args.zero_point);
+    for (; f < end; f++) store_code(out, f, silu(gate[f]) * up[f], args.inverse_scale, args.zero_point);
   }
 }
 

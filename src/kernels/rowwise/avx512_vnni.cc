@@ -41,11 +41,11 @@ void swiglu_avx512_vnni(const SwiGluArgs& args, Slice slice) {
   const size_t pieces = (width + 63) / 64;
   const Slice::Range units = slice.range(static_cast<size_t>(args.tokens) * pieces);
   for (size_t unit = units.begin; unit < units.end; unit++) {
-    const float* gate = args.input + unit / pieces * 2 * width;
-    uint8_t* out = args.output.low + unit / pieces * width;
+    const float* gate = args.gate + unit / pieces * args.input_stride;
+    const float* up = args.up + unit / pieces * args.input_stride;
+    uint8_t* out = args.output.low + unit / pieces * args.output_stride;
     size_t f = unit % pieces * 64;
     if (f + 64 <= width) {
-      const float* up = gate + width;
       const __m512i y0 = product_codes(args, gate + f, up + f);
       const __m512i y1 = product_codes(args, gate + f + 16, up + f + 16);
       const __m512i y2 = product_codes(args, gate + f + 32, up + f + 32);
@@ -53,7 +53,7 @@ void swiglu_avx512_vnni(const SwiGluArgs& args, Slice slice) {
       _mm512_storeu_si512(out + f, to_64_u8(y0, y1, y2, y3));
       continue;
     }
-    for (; f < width; f++) out[f] = requantise_u8(silu(gate[f]) * gate[width + f], args.inverse_scale, args.zero_point);
+    for (; f < width; f++) out[f] = requantise_u8(silu(gate[f]) * up[f], args.inverse_scale, args.zero_point);
   }
 }
 

@@ -151,8 +151,9 @@ void swiglu_ref(const SwiGluArgs& args, Slice slice) {
   const auto width = static_cast<size_t>(args.width);
   const Slice::Range elements = slice.range(static_cast<size_t>(args.tokens) * width);
   for (size_t i = elements.begin; i < elements.end; i++) {
-    const float* gate = args.input + i / width * 2 * width + i % width;
-    store_code(args.output, i, silu(gate[0]) * gate[width], args.inverse_scale, args.zero_point);
+    const size_t in = i / width * args.input_stride + i % width;
+    const size_t out = i / width * args.output_stride + i % width;
+    store_code(args.output, out, silu(args.gate[in]) * args.up[in], args.inverse_scale, args.zero_point);
   }
 }
 

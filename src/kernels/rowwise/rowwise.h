@@ -82,14 +82,17 @@ struct RopeArgs {
   size_t value_offset = 0;
 };
 
-// out[t, f] = requantise_u8(silu(x[t, f]) * x[t, F + f], inverse_scale, zero_point), or requantise_u16 in two planes
+// out[t, f] = requantise_u8(silu(gate[t, f]) * up[t, f], inverse_scale, zero_point), or requantise_u16 in two planes
 struct SwiGluArgs {
   int tokens = 0;
   int width = 0;  // F
   float inverse_scale = 0;
   float zero_point = 0;
-  const float* input = nullptr;  // [T, 2 F]: gate, then up
-  CodePlanes output;             // [T, F]
+  const float* gate = nullptr;  // [T, F]
+  const float* up = nullptr;    // [T, F]
+  size_t input_stride = 0;      // floats from one row of gate, and of up, to the next
+  CodePlanes output = {};       // [T, F]
+  size_t output_stride = 0;     // codes from one row to the next
 };
 
 using EmbedKernel = void (*)(const EmbedArgs&, Slice);

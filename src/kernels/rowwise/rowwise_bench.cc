@@ -60,7 +60,9 @@ void run(benchmark::State& state, int tokens, void (*kernel)(const RmsNormArgs&,
 void run(benchmark::State& state, int tokens, void (*kernel)(const SwiGluArgs&, Slice)) {
   const AlignedArray<float> input = waves(static_cast<size_t>(tokens) * 17920);
   AlignedArray<uint8_t> output(input.size() / 2);
-  play(state, kernel, SwiGluArgs{tokens, 8960, 10.0F, 128.0F, input.data(), {output.data()}}, output.size());
+  play(state, kernel,
+       SwiGluArgs{tokens, 8960, 10.0F, 128.0F, input.data(), input.data() + 8960, 17920, {output.data()}, 8960},
+       output.size());
 }
 
 std::vector<double> inverse_frequency() {

@@ -129,6 +129,7 @@ TEST(Rowwise, SwiGluEqualsRef) {
     Values values(static_cast<uint64_t>(i));
     const int tokens = 1 + values.below(5), width = i % 2 == 0 ? 1 + values.below(100) : 32 * (1 + values.below(30));
     const auto elements = static_cast<size_t>(tokens * width);
+    const auto stride = static_cast<size_t>(width) * (i % 3 == 1 ? 1 : 2);  // gate and up apart, or in one row
     AlignedArray<float> input = values.reals(2 * elements);
     constexpr float kOdd[] = {-200.0F,
                               200.0F,
@@ -138,8 +139,18 @@ TEST(Rowwise, SwiGluEqualsRef) {
                               std::numeric_limits<float>::quiet_NaN()};
     for (const float x : kOdd) input.data()[static_cast<size_t>(values.below(static_cast<int>(2 * elements)))] = x;
     const bool is_wide = i % 5 == 2;
-    AlignedArray<uint8_t> found(2 * elements), wanted(2 * elements);
-    SwiGluArgs args{tokens, width, is_wide ? 2300.0F : 9.0F, 77.0F, input.data(), planes(found, is_wide)};
+    const size_t gap = i % 4 == 3 ? 32 : 0;  // codes of others between two rows
+    const size_t codes = elements + gap * static_cast<size_t>(tokens);
+    AlignedArray<uint8_t> found(2 * codes), wanted(2 * codes);
+    SwiGluArgs args{.tokens = tokens,
+                    .width = width,
+                    .inverse_scale = is_wide ? 2300.0F : 9.0F,
+                    .zero_point = 77.0F,
+                    .gate = input.data(),
+                    .up = input.data() + (stride == static_cast<size_t>(width) ? elements : stride / 2),
+                    .input_stride = stride,
+                    .output = planes(found, is_wide),
+                    .output_stride = static_cast<size_t>(width) + gap};
     play(kernel.run, args, 1 + i % 4);
     args.output = planes(wanted, is_wide);
     swiglu_ref(args, Slice{});
@@ -350,12 +361,12 @@ TEST(Rowwise, NormAndSwiGluAreTheirFormulas) {
   EXPECT_EQ(normalised[1], 96);
   EXPECT_EQ(normalised[2], 128);
   uint8_t product[2];
-  swiglu_ref({1, 2, 10.0F, 5.0F, x, {product}}, Slice{});  // gate 3, -4; up 0, 0
+  swiglu_ref({1, 2, 10.0F, 5.0F, x, x + 2, 2, {product}, 2}, Slice{});  // gate 3, -4; up 0, 0
   EXPECT_EQ(product[0], 5);
   const float gate_up[2] = {2.0F, 3.0F};
-  swiglu_ref({1, 1, 10.0F, 5.0F, gate_up, {product}}, Slice{});
+  swiglu_ref({1, 1, 10.0F, 5.0F, gate_up, gate_up + 1, 1, {product}, 1}, Slice{});
   EXPECT_EQ(product[0], 58);  // 2 / (1 + e^-2) * 3 = 5.285
-  swiglu_ref({1, 1, 10000.0F, 5.0F, gate_up, {product, product + 1}}, Slice{});
+  swiglu_ref({1, 1, 10000.0F, 5.0F, gate_up, gate_up + 1, 1, {product, product + 1}, 1}, Slice{});
   EXPECT_EQ(product[0] + 256 * product[1], 52853);
 }
 
