@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "base/memory.h"
@@ -91,6 +92,9 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
     }
     take_buffer(nodes[i].output, chunk.tokens);
     play_node(nodes[i], chunk);
+    if (nodes[i].output == shifted_key_) {
+      take_shift_from(std::span(buffers_[at_index(shifted_key_)]).first(values_[at_index(shifted_key_)].size()));
+    }
     keep_bias_query(nodes, i);
     if (hook) {
       hook(nodes[i].output,
@@ -99,6 +103,15 @@ std::span<const float> NodePlayer::play(std::span<const Node> nodes, const Token
     give_back_after(nodes, i);
   }
   return values_[at_index(nodes.back().output)];
+}
+
+void NodePlayer::shift_keys(ValueId key, std::vector<float> shift) {
+  shifted_key_ = key;
+  key_shift_ = std::move(shift);
+}
+
+void NodePlayer::take_shift_from(std::span<float> keys) const {
+  for (size_t i = 0; i < keys.size(); i++) keys[i] -= key_shift_[i % key_shift_.size()];
 }
 
 void NodePlayer::release() {
@@ -144,6 +157,9 @@ void NodePlayer::play_attention(const Node& node, const TokenChunk& chunk, float
     attention.bias_query = bias_query_.data();
     attention.bias_key = bias_key_.data();
     attention.prefix_bias_key = prefix_bias_key_.data();
+  }
+  if (attention.prefix_tokens > 0) {
+    move_prefix_keys(node);
     attention.prefix_key = prefix_key_.data();
   }
   float_attention(*pool_, attention, chunk.lengths, chunk.shared);
@@ -160,8 +176,17 @@ void NodePlayer::keep_bias_query(std::span<const Node> nodes, size_t index) {
   bias_query_.assign(query.begin(), query.end());
 }
 
-// bias_key_, prefix_bias_key_ = the bias that was kept out of the node's keys, turned to each row's position;
-// prefix_key_ = the prefix tokens' keys without it.
+// prefix_key_ = the prefix tokens' keys, less what the node's other keys lack.
+void NodePlayer::move_prefix_keys(const Node& node) {
+  const float* keys = weights_->data(node.prefix_key);
+  prefix_key_.assign(keys, keys + graph_->prefix.size() * at_index(node.kv_heads) * at_index(node.head_width));
+  if (node.key_bias != kNone) {
+    for (size_t i = 0; i < prefix_key_.size(); i++) prefix_key_[i] -= prefix_bias_key_[i];
+  }
+  if (node.inputs[1] == shifted_key_) take_shift_from(prefix_key_);
+}
+
+// bias_key_, prefix_bias_key_ = the bias that was kept out of the node's keys, turned to each position.
 void NodePlayer::turn_key_bias(const Node& node, const TokenChunk& chunk) {
   const auto rope = std::ranges::find(graph_->nodes, node.inputs[1], &Node::output);
   CHECK(rope != graph_->nodes.end() && rope->kind == NodeKind::kRope);
@@ -174,11 +199,8 @@ void NodePlayer::turn_key_bias(const Node& node, const TokenChunk& chunk) {
   bias_key_.resize(chunk.tokens * width);
   for (size_t row = 0; row < chunk.tokens; row++) turn(positions_[row], bias_key_.data() + row * width);
   if (node.prefix_key == kNone) return;
-  const float* prefix = weights_->data(node.prefix_key);
-  prefix_key_.assign(prefix, prefix + graph_->prefix.size() * width);
-  prefix_bias_key_.resize(prefix_key_.size());
+  prefix_bias_key_.resize(graph_->prefix.size() * width);
   for (size_t i = 0; i < graph_->prefix.size(); i++) turn(i, prefix_bias_key_.data() + i * width);
-  for (size_t i = 0; i < prefix_key_.size(); i++) prefix_key_[i] -= prefix_bias_key_[i];
 }
 
 void NodePlayer::play_rows(const Node& node, const TokenChunk& chunk) {

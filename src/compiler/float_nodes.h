@@ -51,6 +51,9 @@ class NodePlayer {
   // last node's output, valid until the next call. The hook, if there is one, is called with every output.
   std::span<const float> play(std::span<const Node> nodes, const TokenChunk& chunk, std::span<const float> input,
                               const ValueHook& hook, const KnownValue& known = {});
+  // From now on `key` [T, G * E] comes less `shift` [G * E], before the hook sees it, and so do the prefix tokens' keys
+  // beside it: softmax does not see what all keys lack, and does see what only some do. kNone: as they are.
+  void shift_keys(ValueId key, std::vector<float> shift);
   // Gives the memory of values back; they are made again when something is played.
   void release();
 
@@ -58,6 +61,8 @@ class NodePlayer {
   void play_node(const Node& node, const TokenChunk& chunk);
   void play_attention(const Node& node, const TokenChunk& chunk, float* output);
   void turn_key_bias(const Node& node, const TokenChunk& chunk);
+  void move_prefix_keys(const Node& node);
+  void take_shift_from(std::span<float> keys) const;
   void keep_bias_query(std::span<const Node> nodes, size_t index);
   void play_rows(const Node& node, const TokenChunk& chunk);
   void play_row(const Node& node, size_t row, float* output);
@@ -74,9 +79,12 @@ class NodePlayer {
   std::vector<std::vector<float>> buffers_;     // by ValueId, behind values_
   std::vector<std::vector<float>> free_buffers_;
   // Of an attention whose keys lack their bias: queries as no hook has changed them, and the bias at each position.
-  std::vector<float> bias_query_;                    // [tokens, H * E]
-  std::vector<float> bias_key_;                      // [tokens, G * E]
-  std::vector<float> prefix_bias_key_, prefix_key_;  // [P, G * E]: the bias, and keys without it
+  std::vector<float> bias_query_;       // [tokens, H * E]
+  std::vector<float> bias_key_;         // [tokens, G * E]
+  std::vector<float> prefix_bias_key_;  // [P, G * E]
+  std::vector<float> prefix_key_;       // [P, G * E]: without bias and shift, where the node's keys lack them
+  ValueId shifted_key_ = kNone;
+  std::vector<float> key_shift_;  // [G * E]
 };
 
 }  // namespace hotaru

@@ -76,7 +76,7 @@ std::vector<float> LayerQuantiser::worthwhile_shift(const KeyStatistics& keys) c
 void LayerQuantiser::shift_keys(const Block& block, const KeyStatistics& keys, const std::vector<float>& shift) {
   note(fmt::format("layer {}: keys are shifted, their range shrinks from {:.3g} to {:.3g}", block.attention->layer,
                    keys.reach(), keys.centred_reach()));
-  key_shift_ = shift;
+  streams_->device.player.shift_keys(key_, shift);
   editable(*block.attention).key_shift = add_vector(*context_, block.attention->name + ".key_shift", shift);
 }
 

@@ -58,7 +58,7 @@ LayerQuantiser::Half LayerQuantiser::half_of(const Node& first, const Node& last
 
 Result<void> LayerQuantiser::quantise_attention(const Half& half, const Block& block) {
   key_ = block.attention->inputs[1];
-  key_shift_.clear();
+  streams_->device.player.shift_keys(kNone, {});
   TRY(choose_ranges(half, {block.norm1->output}));
   TRY(quantise_linears(half, {block.q, block.k, block.v}));
   TRY(choose_key_form(half, block));
@@ -90,9 +90,6 @@ Result<std::span<const float>> LayerQuantiser::play_device(const Half& half, siz
   TRY(streams_->device.read(chunk, input_rows_));
   bool is_finite = true;
   const ValueHook hook = [&](ValueId id, std::span<float> rows) {
-    if (id == key_ && !key_shift_.empty()) {
-      for (size_t i = 0; i < rows.size(); i++) rows[i] -= key_shift_[i % key_shift_.size()];
-    }
     is_finite = is_finite && all_finite(rows);
     if (observer && is_finite) observer(id, rows);
     round_to_range(value(id), rows);

@@ -77,9 +77,7 @@ class LayerQuantiser {
   TwinStreams* streams_;
   Progress* progress_;
   std::vector<float> exact_rows_, input_rows_;  // residual streams of the chunk in work: exact, and the device's
-  // The key value of the layer and what is subtracted from it before it is rounded; empty: nothing.
-  ValueId key_ = kNone;
-  std::vector<float> key_shift_;
+  ValueId key_ = kNone;                         // of the layer
 };
 
 }  // namespace hotaru
