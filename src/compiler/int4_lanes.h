@@ -22,14 +22,21 @@ T nearest(T x) {
   return (x + kRounder) - kRounder;
 }
 
+// x, or the limit where x is beyond it. In vectors GCC 12 does not see that this is one instruction.
+inline float at_least(float x, float limit) { return x > limit ? x : limit; }
+inline float at_most(float x, float limit) { return x < limit ? x : limit; }
+#if defined(__SSE__)
+inline Floats at_least(Floats x, Floats limit) { return __builtin_ia32_maxps(x, limit); }
+inline Floats at_most(Floats x, Floats limit) { return __builtin_ia32_minps(x, limit); }
+#else
+inline Floats at_least(Floats x, Floats limit) { return x > limit ? x : limit; }
+inline Floats at_most(Floats x, Floats limit) { return x < limit ? x : limit; }
+#endif
+
 // The code in [-8, 7] nearest to x.
 template <typename T>
 T nearest_code(T x) {
-  const T lowest = T{} - 8.0F;
-  const T highest = T{} + 7.0F;
-  x = x > lowest ? x : lowest;
-  x = x < highest ? x : highest;
-  return nearest(x);
+  return nearest(at_most(at_least(x, T{} - 8.0F), T{} + 7.0F));
 }
 
 }  // namespace hotaru

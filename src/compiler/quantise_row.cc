@@ -42,15 +42,18 @@ float group_error(const Row& row, size_t index, float step) {
   const float* w = row.weights.data() + index * count;
   const float* h = row.importance.data() + index * count;
   const float inverse = 1.0F / step;
-  Floats sums[2] = {};
+  const auto errors = [&](size_t k) {
+    const Floats weight = load_floats(w + k);
+    const Floats difference = weight - nearest_code(weight * inverse) * step;
+    return load_floats(h + k) * difference * difference;
+  };
+  Floats even = {};  // not an array: GCC 12 would keep it in memory
+  Floats odd = {};
   for (size_t k = 0; k < count; k += 8) {
-    for (size_t half = 0; half < 2; half++) {
-      const Floats weight = load_floats(w + k + 4 * half);
-      const Floats difference = weight - nearest_code(weight * inverse) * step;
-      sums[half] += load_floats(h + k + 4 * half) * difference * difference;
-    }
+    even += errors(k);
+    odd += errors(k + 4);
   }
-  const Floats sum = sums[0] + sums[1];
+  const Floats sum = even + odd;
   return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 

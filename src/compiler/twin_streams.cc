@@ -123,9 +123,7 @@ void round_to_range(const Value& value, std::span<float> rows) {
   // The ends are whole numbers, so rounding behind them comes to the same.
   const auto round = [=]<typename T>(T x) {
     x = x * inverse + zero;
-    x = x > T{} + least ? x : T{} + least;
-    x = x < T{} + most ? x : T{} + most;
-    return (nearest(x) - zero) * range.scale;
+    return (nearest(at_most(at_least(x, T{} + least), T{} + most)) - zero) * range.scale;
   };
   const size_t lanes = sizeof(Floats) / sizeof(float);
   const size_t whole = rows.size() / lanes * lanes;
