@@ -19,18 +19,18 @@ HOTARU = Path(os.environ.get("HOTARU", ROOT / "build/release/hotaru"))
 WORK = ROOT / "build/accuracy"
 # Everything that can be left out of the full recipe and is there for the sake of accuracy.
 REMEDIES = ["fold-norms", "scale-query-key", "scale-up-down", "permute-ffn", "rotate-values", "rotate-residual", "choose-prefix",
-            "shift-keys", "split-key-bias", "wide-inputs"]
+            "shift-keys", "split-key-bias", "wide-inputs", "search-ranges"]
 # What a remedy cannot work without; it stays when the remedy is alone, and goes with what it needs.
 NEEDS = {"rotate-residual": ["fold-norms"], "split-key-bias": ["shift-keys"]}
 # By kind: its remedy, and others that can stand in when it is left out.
 KINDS = {
-    "norm": ("fold-norms", []),
-    "up-down": ("scale-up-down", ["wide-inputs"]),
+    "norm": ("fold-norms", ["wide-inputs", "search-ranges"]),
+    "up-down": ("scale-up-down", ["wide-inputs", "search-ranges"]),
     "value-output": ("rotate-values", []),
     "query-key": ("scale-query-key", []),
     "key-bias-slow": ("shift-keys", ["scale-query-key"]),
     "key-bias-medium": ("split-key-bias", ["scale-query-key"]),
-    "sink": ("choose-prefix", ["wide-inputs"]),
+    "sink": ("choose-prefix", ["wide-inputs", "search-ranges"]),
 }
 NAIVE_RISE = 1.5      # an injection is a test if naive quantisation multiplies perplexity by this
 RECOVERED = 0.9       # of the log-perplexity gap, by the remedy alone

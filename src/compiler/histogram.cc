@@ -24,6 +24,16 @@ StaticRange unsigned_range(double low, double high, double most = 255) {
   return {scale, static_cast<int>(std::clamp(zero, 0.0, most))};
 }
 
+double reach_of(const Histogram& histogram) {
+  return std::max(std::fabs(static_cast<double>(histogram.lowest())),
+                  std::fabs(static_cast<double>(histogram.highest())));
+}
+
+RangeChoice symmetric_range(const Histogram& histogram, double end) {
+  const auto scale = std::max(static_cast<float>(end / 127), kSmallestScale);
+  return {{scale, 0}, -end, end, decibels(histogram.power(), histogram.cost({-end, end}, 255))};
+}
+
 }  // namespace
 
 Histogram::Histogram() : width_(kFirstWidth), bins_(kBins) {}
@@ -117,8 +127,7 @@ RangeChoice choose_unsigned_range(const Histogram& histogram) {
 }
 
 RangeChoice choose_symmetric_range(const Histogram& histogram) {
-  const double reach =
-      std::max(std::fabs(static_cast<double>(histogram.lowest())), std::fabs(static_cast<double>(histogram.highest())));
+  const double reach = reach_of(histogram);
   double best = reach;
   double least = histogram.cost({-reach, reach}, 255);
   for (int i = 1; i < kGrid; i++) {
@@ -129,14 +138,19 @@ RangeChoice choose_symmetric_range(const Histogram& histogram) {
       best = end;
     }
   }
-  const auto scale = std::max(static_cast<float>(best / 127), kSmallestScale);
-  return {{scale, 0}, -best, best, decibels(histogram.power(), least)};
+  return symmetric_range(histogram, best);
 }
 
-RangeChoice whole_unsigned_range_16(const Histogram& histogram) {
+RangeChoice whole_unsigned_range(const Histogram& histogram, int bits) {
   const double low = std::min(0.0, static_cast<double>(histogram.lowest()));
   const double high = std::max(0.0, static_cast<double>(histogram.highest()));
-  return {unsigned_range(low, high, 65535), low, high, decibels(histogram.power(), histogram.cost({low, high}, 65536))};
+  const int codes = 1 << bits;
+  return {unsigned_range(low, high, codes - 1), low, high,
+          decibels(histogram.power(), histogram.cost({low, high}, codes))};
+}
+
+RangeChoice whole_symmetric_range(const Histogram& histogram) {
+  return symmetric_range(histogram, reach_of(histogram));
 }
 
 }  // namespace hotaru

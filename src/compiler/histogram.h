@@ -60,7 +60,9 @@ struct RangeChoice {
 RangeChoice choose_unsigned_range(const Histogram& histogram);
 // s8 in [-127, 127] with zero point 0.
 RangeChoice choose_symmetric_range(const Histogram& histogram);
-// u16 over all of what was seen.
-RangeChoice whole_unsigned_range_16(const Histogram& histogram);
+// Codes of 8 or 16 bits over all of what was seen.
+RangeChoice whole_unsigned_range(const Histogram& histogram, int bits);
+// s8 over all of what was seen.
+RangeChoice whole_symmetric_range(const Histogram& histogram);
 
 }  // namespace hotaru

@@ -89,12 +89,25 @@ TEST(Histogram, SymmetricRangeCoversBothSides) {
   EXPECT_NEAR(choice.range.scale * 127, 8, 0.4);
 }
 
+TEST(Histogram, WholeRangesReachTheExtremes) {
+  std::vector<float> values = normal_values(100000, 7);
+  values.push_back(-50);
+  Histogram histogram;
+  histogram.add(values);
+  const RangeChoice whole = whole_unsigned_range(histogram, 8);
+  EXPECT_EQ(whole.low, -50);
+  EXPECT_EQ(whole.high, static_cast<double>(histogram.highest()));
+  EXPECT_EQ(whole_symmetric_range(histogram).low, -50);
+  EXPECT_GT(choose_unsigned_range(histogram).low, -25) << "one value in a hundred thousand";
+  EXPECT_GT(choose_unsigned_range(histogram).sqnr_db, whole.sqnr_db);
+}
+
 // Over all of [0, 65535], and 48 dB finer than 8 bits over the same.
 TEST(Histogram, WholeRangeOn16Bits) {
   const std::vector<float> values = normal_values(100000, 5);
   Histogram histogram;
   histogram.add(values);
-  const RangeChoice wide = whole_unsigned_range_16(histogram);
+  const RangeChoice wide = whole_unsigned_range(histogram, 16);
   EXPECT_EQ(wide.low, static_cast<double>(histogram.lowest()));
   EXPECT_EQ(wide.high, static_cast<double>(histogram.highest()));
   EXPECT_NEAR(static_cast<double>(wide.range.scale) * 65535, wide.high - wide.low, 1e-4);

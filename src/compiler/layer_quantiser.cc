@@ -139,13 +139,20 @@ std::vector<uint32_t> LayerQuantiser::channel_weights(const Half& half, ValueId 
   return weights;
 }
 
+RangeChoice LayerQuantiser::first_choice(const Histogram& histogram, bool is_symmetric) const {
+  if (is_skipped(*context_, "search-ranges")) {
+    return is_symmetric ? whole_symmetric_range(histogram) : whole_unsigned_range(histogram, 8);
+  }
+  return is_symmetric ? choose_symmetric_range(histogram) : choose_unsigned_range(histogram);
+}
+
 void LayerQuantiser::settle_range(ValueId id, const Histogram& histogram, int layer) {
   Value& settled = value(id);
-  RangeChoice choice = settled.is_symmetric ? choose_symmetric_range(histogram) : choose_unsigned_range(histogram);
+  RangeChoice choice = first_choice(histogram, settled.is_symmetric);
   std::string reason;
   if (is_linear_input(id) && choice.sqnr_db < kLeastInputSqnr && !is_skipped(*context_, "wide-inputs")) {
     reason = fmt::format("8 bits give {:.1f} dB, want {:.0f}", choice.sqnr_db, kLeastInputSqnr);
-    choice = whole_unsigned_range_16(histogram);
+    choice = whole_unsigned_range(histogram, 16);
     settled.bits = 16;
     note(fmt::format("{}: 16 bits, since {}", settled.name, reason));
   }

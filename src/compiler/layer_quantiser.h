@@ -37,6 +37,8 @@ class LayerQuantiser {
   Result<void> quantise_ffn(const Half& half, const Block& block);
   Result<void> choose_ranges(const Half& half, const std::vector<ValueId>& values);
   [[nodiscard]] std::vector<uint32_t> channel_weights(const Half& half, ValueId value) const;
+  // Of 8 bits.
+  [[nodiscard]] RangeChoice first_choice(const Histogram& histogram, bool is_symmetric) const;
   void settle_range(ValueId id, const Histogram& histogram, int layer);
   // Keys (layer_keys.cc).
   struct WholeKeys {

@@ -20,7 +20,7 @@ constexpr std::array kRtnPasses = {
     // No float matrix is left: the HAR is written. `hotaru compile` goes on with lower and plan-memory.
 };
 
-constexpr std::array<std::string_view, 3> kRemedies = {"shift-keys", "split-key-bias", "wide-inputs"};
+constexpr std::array<std::string_view, 4> kRemedies = {"search-ranges", "shift-keys", "split-key-bias", "wide-inputs"};
 constexpr Pass kQuantiseGptq{"quantise-gptq", Effect::kLossy, quantise_gptq, kRemedies};
 
 constexpr std::array kGptqPasses = {

@@ -27,7 +27,7 @@ struct LinearInt4Args {
   int inputs = 0;                   // K, a multiple of 32
   int outputs = 0;                  // N, any; weight is padded to a multiple of 16
   const uint8_t* input = nullptr;   // [T, K] u8
-  const uint8_t* weight = nullptr;  // packed int4 [N, K]; 64-byte aligned
+  const uint8_t* weight = nullptr;  // packed int4 [N, K]; 16-byte aligned, as any block of 16 rows is
   const int32_t* offset = nullptr;  // [N]
   const float* scale = nullptr;     // [N] row scale times activation scale
   const float* bias = nullptr;      // [N] or null
