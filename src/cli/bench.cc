@@ -18,7 +18,6 @@
 #include "compiler/synthetic.h"
 #include "device/device.h"
 #include "eval/bench.h"
-#include "format/hef.h"
 
 namespace hotaru::cli {
 namespace {
@@ -93,10 +92,8 @@ Result<void> bench(const BenchCommand& command) {
   TRY_ASSIGN(const BenchReport report, run_bench(*device, command.bench, [&](int, int) { progress.advance(); }));
   progress.finish();
 
-  BenchResult result{path, report, {}, device->info(), load_ms, peak_rss_bytes()};
-  device.reset();  // the file is never mapped twice
-  TRY_ASSIGN(const HefFile hef, HefFile::open(path, {.pool = nullptr, .verify_checksums = false}));
-  result.limits = measure_limits(hef.container().bytes(), result.device.isa, result.device.threads);
+  const BenchResult result{path, report, device->info(), load_ms, peak_rss_bytes()};
+  device.reset();
   if (page) {
     TRY(page->write(bench_page(result)));
     TRY(page->commit());

@@ -10,8 +10,8 @@
 #include "base/json.h"
 #include "base/size_text.h"
 #include "cli/version.h"
+#include "device/limits.h"
 #include "eval/context_costs.h"
-#include "eval/limits.h"
 
 namespace hotaru::cli {
 namespace {

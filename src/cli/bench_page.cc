@@ -81,7 +81,7 @@ void draw_roof(const Frame& frame, const MachineLimits& limits, Markup& page) {
 }
 
 void draw_roofline(const BenchResult& result, Markup& page) {
-  const MachineLimits& limits = result.limits;
+  const MachineLimits& limits = result.report.limits;
   const double top = limits.multiply_adds_per_second > 0 ? 2 * limits.multiply_adds_per_second
                                                          : kMostIntensity * limits.read_bytes_per_second;
   const Frame frame{1.5 * top};
@@ -90,7 +90,7 @@ void draw_roofline(const BenchResult& result, Markup& page) {
   draw_roof(frame, limits, page);
   for (size_t i = 0; i < result.report.phases.size(); i++) {
     const BenchPhase& phase = result.report.phases[i];
-    for (const RooflineRow& row : roofline(phase, limits)) {
+    for (const RooflineRow& row : roofline(phase)) {
       if (row.memory_bytes <= 0 || row.multiply_adds <= 0) continue;
       page.open("circle", {{"class", style_of(i)},
                            {"cx", number(frame.x(2 * row.multiply_adds / row.memory_bytes))},
@@ -120,10 +120,11 @@ void write_tiles(const BenchResult& result, Markup& page) {
   for (const auto& [depth, ms] : result.report.decode_ms) {
     write_tile(fmt::format("a token at depth {}", depth), fmt::format("{:.2f} ms", ms), page);
   }
-  write_tile("read from memory, at most", fmt::format("{:.1f} GB/s", result.limits.read_bytes_per_second / 1e9), page);
-  if (result.limits.multiply_adds_per_second > 0) {
-    write_tile("8-bit products, at most", fmt::format("{:.0f} GOP/s", 2 * result.limits.multiply_adds_per_second / 1e9),
-               page);
+  write_tile("read from memory, at most", fmt::format("{:.1f} GB/s", result.report.limits.read_bytes_per_second / 1e9),
+             page);
+  if (result.report.limits.multiply_adds_per_second > 0) {
+    write_tile("8-bit products, at most",
+               fmt::format("{:.0f} GOP/s", 2 * result.report.limits.multiply_adds_per_second / 1e9), page);
   }
   write_tile("resident at most", size_text(result.peak_rss_bytes), page);
   write_tile("load", fmt::format("{:.0f} ms", result.load_ms), page);
@@ -135,15 +136,15 @@ void write_row(std::string_view cell, std::initializer_list<std::string> cells, 
 }
 
 // The bar is the share of the time; the last column says how much of it the machine's limits ask for.
-void write_phase(const BenchPhase& phase, const MachineLimits& limits, Markup& page) {
-  const RooflineRow total = roofline_total(phase, limits);
+void write_phase(const BenchPhase& phase, Markup& page) {
+  const RooflineRow total = roofline_total(phase);
   page.leaf("h2",
             fmt::format("{}: {:.2f} ms, {:.0f} % of the limit", phase.name, phase.ms, total.share_of_limit() * 100));
   page.open("table");
   page.open("tr");
   write_row("th", {"call", "operation", "ms", "share", "", "MB read", "GB/s", "GOP/s", "limit", "of limit"}, page);
   page.close();
-  for (const RooflineRow& row : roofline(phase, limits)) {
+  for (const RooflineRow& row : roofline(phase)) {
     page.open("tr");
     write_row("td", {row.call, row.operation, fmt::format("{:.3f}", row.ms), fmt::format("{:.1f} %", row.share * 100)},
               page);
@@ -169,15 +170,15 @@ void write_body(const BenchResult& result, Markup& page) {
   write_tiles(result, page);
   page.leaf("h2", "Roofline");
   page.leaf("p",
-            "Each dot is a kind of call, as large as its share of the time; the lines are the limits measured in the "
-            "same run. What stands on a line cannot be faster on this machine.");
+            "Each dot is a kind of call, as large as its share of the time; the lines are the limits, the median of "
+            "what was measured in between. What stands on a line cannot be faster on this machine.");
   page.open("p", {{"class", "legend"}});
   for (size_t i = 0; i < result.report.phases.size(); i++) {
     page.leaf("span", result.report.phases[i].name, {{"class", style_of(i)}});
   }
   page.close();
   draw_roofline(result, page);
-  for (const BenchPhase& phase : result.report.phases) write_phase(phase, result.limits, page);
+  for (const BenchPhase& phase : result.report.phases) write_phase(phase, page);
 }
 
 }  // namespace

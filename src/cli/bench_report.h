@@ -6,14 +6,12 @@
 
 #include "base/json.h"
 #include "eval/bench.h"
-#include "eval/limits.h"
 
 namespace hotaru::cli {
 
 struct BenchResult {
   std::string model;  // the path asked for
   BenchReport report;
-  MachineLimits limits;
   DeviceInfo device;
   double load_ms = 0;
   uint64_t peak_rss_bytes = 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mapped_pages.h"
 #include "base/size_text.h"
 #include "device/machine_memory.h"
 #include "format/model_hash.h"
@@ -142,7 +143,22 @@ Result<void> CpuDevice::allocate() {
   pages_.resize(rows);
   adapter_runs_.reserve(rows);
   hidden_.resize(static_cast<size_t>(info_.output_rows) * static_cast<size_t>(info_.hidden_width));
+  give_back_embedding();
   return {};
+}
+
+// A token reads one row of it; opening the file may have read it all.
+void CpuDevice::give_back_embedding() const {
+  for (const fb::Call* call : *hef_.find_program("prefill")->calls()) {
+    const fb::EmbedCall* embed = call->operation_as_EmbedCall();
+    if (embed == nullptr) continue;
+    const std::span<const std::byte> table = hef_.tensor_bytes(embed->table());
+    const bool is_output_layer = std::ranges::any_of(head_.calls, [&table](const PlannedCall& head_call) {
+      const auto* linear = std::get_if<LinearInt8Args>(&head_call);
+      return linear != nullptr && reinterpret_cast<const std::byte*>(linear->weight) == table.data();
+    });
+    if (!is_output_layer) drop_mapped_pages(table);
+  }
 }
 
 const RopeTable& CpuDevice::rope_table(int frequency_tensor, float attention_factor) {
@@ -219,6 +235,22 @@ void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInp
 
 void CpuDevice::start_profile() { clock_.start({&prefill_, &tbt_, &head_}); }
 std::vector<CallProfile> CpuDevice::stop_profile() { return clock_.stop(); }
+
+MachineLimits CpuDevice::measure_limits() { return hotaru::measure_limits(layer_weights(), info_.isa, *pool_); }
+
+// From the first layer's to the last one's: what every token reads. The embedding's table lies before them.
+std::span<const std::byte> CpuDevice::layer_weights() const {
+  std::span<const std::byte> all;
+  for (const PlannedCall& call : tbt_.calls) {
+    const auto* linear = std::get_if<LinearInt4Args>(&call);
+    if (linear == nullptr) continue;
+    const auto* weight = reinterpret_cast<const std::byte*>(linear->weight);
+    const auto* first = all.empty() ? weight : std::min(all.data(), weight);
+    const size_t bytes = packed_int4_bytes(static_cast<size_t>(linear->outputs), static_cast<size_t>(linear->inputs));
+    all = {first, std::max(all.data() + all.size(), weight + bytes)};
+  }
+  return all;
+}
 
 Result<int> CpuDevice::create_context() {
   TRY_ASSIGN(const int context, kv_.create_context());

@@ -44,6 +44,7 @@ class CpuDevice final : public Device {
   [[nodiscard]] std::span<const float> hidden(int index) const override;
   void start_profile() override;
   std::vector<CallProfile> stop_profile() override;
+  MachineLimits measure_limits() override;
 
  private:
   CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa);
@@ -63,6 +64,8 @@ class CpuDevice final : public Device {
   }
   void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps);
   void find_final_norm();
+  void give_back_embedding() const;
+  [[nodiscard]] std::span<const std::byte> layer_weights() const;
 
   HefFile hef_;
   std::unique_ptr<ThreadPool> pool_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/limits.h"
 #include "device/profile.h"
 #include "tensor/isa.h"
 
@@ -107,6 +108,8 @@ class Device {
   // From now on every call of a program is timed; the profile holds those that were played.
   virtual void start_profile() {}
   virtual std::vector<CallProfile> stop_profile() { return {}; }
+  // What it can do at most, measured now: a machine that is shared has no speed of its own.
+  virtual MachineLimits measure_limits() { return {}; }
 };
 
 }  // namespace hotaru

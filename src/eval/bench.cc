@@ -20,6 +20,15 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+MachineLimits median_of(const std::vector<MachineLimits>& limits) {
+  std::vector<double> reads, products;
+  for (const MachineLimits& some : limits) {
+    reads.push_back(some.read_bytes_per_second);
+    products.push_back(some.multiply_adds_per_second);
+  }
+  return {median(std::move(reads)), median(std::move(products))};
+}
+
 int32_t best_token(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
@@ -111,15 +120,20 @@ Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
       options.repeat * static_cast<int>(options.prompts.size() + options.depths.size() + options.contexts.size());
   int done = 0;
   TRY(time_to_first_token(device, std::min(8, info.context_tokens)));  // touches every page of the weights once
+  std::vector<MachineLimits> all_limits;
   // The median of what `measure` gives for every repetition; the first one is profiled.
   const auto repeat = [&](const std::string& name, int tokens, auto measure) -> Result<double> {
     std::vector<double> times;
+    std::vector<MachineLimits> limits = {device.measure_limits()};
     for (int i = 0; i < options.repeat; i++) {
       TRY_ASSIGN(const std::vector<double> some, measure(i == 0));
-      if (i == 0) report.phases.push_back({name, tokens, static_cast<int>(some.size()), 0, device.stop_profile()});
+      if (i == 0) report.phases.push_back({name, tokens, static_cast<int>(some.size()), 0, {}, device.stop_profile()});
+      limits.push_back(device.measure_limits());
       times.insert(times.end(), some.begin(), some.end());
       on_step(++done, total);
     }
+    all_limits.insert(all_limits.end(), limits.begin(), limits.end());
+    report.phases.back().limits = median_of(limits);
     return report.phases.back().ms = median(times);
   };
   for (const int prompt : options.prompts) {
@@ -146,6 +160,7 @@ Result<BenchReport> run_bench(Device& device, const BenchOptions& options,
     TRY_ASSIGN(const double ms, repeat(fmt::format("token of {} contexts", count), count, measure));
     report.aggregate_tokens_per_second[count] = count * 1e3 / ms;
   }
+  if (!all_limits.empty()) report.limits = median_of(all_limits);
   return report;
 }
 

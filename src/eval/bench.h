@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "device/device.h"
+#include "device/limits.h"
 
 namespace hotaru {
 
@@ -22,10 +23,11 @@ struct BenchOptions {
 
 // One kind of work that was measured, and what its kernel calls did in the first repetition.
 struct BenchPhase {
-  std::string name;  // "first token after 96", "token at depth 2000"
-  int tokens = 1;    // of one sample: the prompt's, or one for each context
-  int samples = 0;   // that `calls` is the sum of
-  double ms = 0;     // of one sample, the median of all repetitions
+  std::string name;      // "first token after 96", "token at depth 2000"
+  int tokens = 1;        // of one sample: the prompt's, or one for each context
+  int samples = 0;       // that `calls` is the sum of
+  double ms = 0;         // of one sample, the median of all repetitions
+  MachineLimits limits;  // the medians of what was measured before and after each repetition
   std::vector<CallProfile> calls;
 };
 
@@ -35,6 +37,7 @@ struct BenchReport {
   std::map<int, double> ttft_ms;                      // by prompt length
   std::map<int, double> decode_ms;                    // per token, by depth
   std::map<int, double> aggregate_tokens_per_second;  // by number of contexts
+  MachineLimits limits;                               // of the whole run
 };
 
 // Lengths that do not fit the device's context are left out; `on_step(done, total)` reports progress.

@@ -15,7 +15,7 @@ std::string without_layer(const std::string& call) {
 }
 
 void set_limit(RooflineRow& row, const MachineLimits& limits) {
-  const double read_ms = row.memory_bytes / limits.read_bytes_per_second * 1e3;
+  const double read_ms = limits.read_bytes_per_second > 0 ? row.memory_bytes / limits.read_bytes_per_second * 1e3 : 0;
   const double product_ms =
       limits.multiply_adds_per_second > 0 ? row.multiply_adds / limits.multiply_adds_per_second * 1e3 : 0;
   row.limit_ms = std::max(read_ms, product_ms);
@@ -31,7 +31,7 @@ void add_call(const CallProfile& call, double samples, RooflineRow& row) {
 
 }  // namespace
 
-std::vector<RooflineRow> roofline(const BenchPhase& phase, const MachineLimits& limits) {
+std::vector<RooflineRow> roofline(const BenchPhase& phase) {
   std::map<std::pair<std::string, std::string>, RooflineRow> kinds;
   double all_ms = 0;
   for (const CallProfile& call : phase.calls) {
@@ -45,20 +45,20 @@ std::vector<RooflineRow> roofline(const BenchPhase& phase, const MachineLimits& 
   std::vector<RooflineRow> rows;
   for (auto& [name, row] : kinds) {
     row.share = row.ms / all_ms;
-    set_limit(row, limits);
+    set_limit(row, phase.limits);
     rows.push_back(std::move(row));
   }
   std::ranges::sort(rows, std::ranges::greater{}, &RooflineRow::ms);
   return rows;
 }
 
-RooflineRow roofline_total(const BenchPhase& phase, const MachineLimits& limits) {
+RooflineRow roofline_total(const BenchPhase& phase) {
   RooflineRow total;
   total.call = phase.name;
   total.share = 1;
   for (const CallProfile& call : phase.calls) add_call(call, phase.samples, total);
   total.ms = phase.ms;
-  set_limit(total, limits);
+  set_limit(total, phase.limits);
   return total;
 }
 

@@ -1,5 +1,5 @@
-// A measured phase against the machine's limits, kind of call by kind of call. A kind is a call without its layer:
-// "layers.0.qkv" and "layers.1.qkv" are "qkv".
+// A measured phase against the limits measured beside it, kind of call by kind of call. A kind is a call without its
+// layer: "layers.0.qkv" and "layers.1.qkv" are "qkv".
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "eval/bench.h"
-#include "eval/limits.h"
 
 namespace hotaru {
 
@@ -29,8 +28,8 @@ struct RooflineRow {
 };
 
 // The longest first.
-std::vector<RooflineRow> roofline(const BenchPhase& phase, const MachineLimits& limits);
+std::vector<RooflineRow> roofline(const BenchPhase& phase);
 // All of them together; its ms is the phase's median, not the sum of its calls.
-RooflineRow roofline_total(const BenchPhase& phase, const MachineLimits& limits);
+RooflineRow roofline_total(const BenchPhase& phase);
 
 }  // namespace hotaru
