@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/linear_rows_x86.h"
+#include "kernels/load_256.h"
 #include "kernels/packed.h"
 #include "kernels/x86_intrinsics.h"
 
@@ -18,12 +19,6 @@ struct BlockVectors {
 
 // Tokens whose sums over a block fit the 16 registers beside two weights and an activation.
 inline constexpr int kPanelTokens256 = 6;
-
-static inline __m256i broadcast_inputs_256(const uint8_t* from) {
-  int32_t four;
-  __builtin_memcpy(&four, from, sizeof four);
-  return _mm256_set1_epi32(four);
-}
 
 static inline BlockVectors load_block_step(const void* from) {
   const auto* halves = static_cast<const __m256i*>(from);
@@ -57,7 +52,7 @@ static inline void panel_chunk_256(const PanelJob& job, size_t first_token, size
     const BlockVectors weights = load_block_step(panel + k * kRowsPerBlock);
     HOTARU_UNROLL(6)
     for (size_t t = 0; t < kTokens; t++) {
-      add_products(sums[t], broadcast_inputs_256(u + t * job.inputs + k), weights);
+      add_products(sums[t], broadcast_32(u + t * job.inputs + k), weights);
     }
   }
   BlockVectors done[kTokens];

@@ -28,12 +28,6 @@ inline __m256i odd_bytes(__m256i x) {
   return kSigned ? _mm256_srai_epi16(x, 8) : _mm256_srli_epi16(x, 8);
 }
 
-inline __m256i broadcast_pair(const int16_t* at) {
-  int32_t pair;
-  __builtin_memcpy(&pair, at, sizeof pair);
-  return _mm256_set1_epi32(pair);
-}
-
 template <int R, bool kSigned, bool kAccumulate, bool kPrefetch>
 inline void multiply(const Product& product) {
   __m256i sum[R][2];
@@ -56,8 +50,8 @@ inline void multiply(const Product& product) {
     HOTARU_UNROLL(4)
     for (int r = 0; r < R; r++) {
       const int16_t* left = product.left + static_cast<size_t>(r) * product.left_stride + step * 4;
-      const __m256i even = broadcast_pair(left);
-      const __m256i odd = broadcast_pair(left + 2);
+      const __m256i even = broadcast_32(left);
+      const __m256i odd = broadcast_32(left + 2);
       sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(even0, even));
       sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(even1, even));
       sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(odd0, odd));

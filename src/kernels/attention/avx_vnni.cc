@@ -18,12 +18,6 @@ struct Product {
   const void* ahead = nullptr;  // [steps][64] asked for meanwhile
 };
 
-inline __m256i broadcast_word(const std::byte* at) {
-  int32_t word;
-  __builtin_memcpy(&word, at, sizeof word);
-  return _mm256_set1_epi32(word);
-}
-
 // What the sums start from: nothing, what is there, or 256 times that.
 enum class Start { kZero, kSum, kShiftedSum };
 
@@ -57,7 +51,7 @@ inline void multiply(const Product& product) {
     const __m256i b1 = load_256(packed + step * 64 + 32);
     HOTARU_UNROLL(6)
     for (int r = 0; r < R; r++) {
-      const __m256i a = broadcast_word(product.left + static_cast<size_t>(r) * product.left_stride + step * 4);
+      const __m256i a = broadcast_32(product.left + static_cast<size_t>(r) * product.left_stride + step * 4);
       sum[r][0] = dot<kLeftSigned>(sum[r][0], b0, a);
       sum[r][1] = dot<kLeftSigned>(sum[r][1], b1, a);
     }

@@ -7,13 +7,13 @@
 
 #include "kernels/attention/probability.h"
 #include "kernels/attention/query_block.h"
+#include "kernels/load_256.h"
 #include "kernels/requantise_256.h"
 #include "kernels/x86_intrinsics.h"
 
 namespace hotaru {
 namespace {
 
-inline __m256i load_256(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 inline void store_256(void* at, __m256i x) { _mm256_storeu_si256(static_cast<__m256i*>(at), x); }
 
 // Ones (all bits) in the lanes first .. first+7 that lie below `count`.

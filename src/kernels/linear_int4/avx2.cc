@@ -4,6 +4,7 @@
 // multiplier and widens at once.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_rows_x86.h"
+#include "kernels/load_256.h"
 
 namespace hotaru {
 namespace {
@@ -26,13 +27,6 @@ struct Job {
 struct BlockSums {
   __m256i low, high;
 };
-
-inline __m256i load_256(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-inline __m256i broadcast_32(const void* from) {
-  int32_t value;
-  __builtin_memcpy(&value, from, sizeof value);
-  return _mm256_set1_epi32(value);
-}
 
 // What the 16-bit sums of a group begin with: low half -8 * sum of inputs 0, 1 mod 4; high half of inputs 2, 3 mod 4.
 inline int32_t group_start(const uint8_t* u) {

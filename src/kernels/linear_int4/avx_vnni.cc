@@ -64,8 +64,8 @@ void stream_blocks(const Stream& stream, size_t first_token, const size_t (&bloc
         const BlockVectors odd = high_nibbles(codes);
         HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) {
-          add_products(group_sums[t], broadcast_inputs_256(u + t * inputs + 8 * i), even);
-          add_products(group_sums[t], broadcast_inputs_256(u + t * inputs + 8 * i + 4), odd);
+          add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i), even);
+          add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i + 4), odd);
         }
       }
       const BlockVectors multipliers = load_multipliers(group);

@@ -39,7 +39,7 @@ struct LinearInt4Args {
 using LinearInt4Kernel = void (*)(const LinearInt4Args& args, Slice slice);
 
 // Upper bound over all ISAs of one thread's scratch: activation sums (8 bytes per token and group), an unpacked panel
-// of 32 output rows, tiles and their sums.
+// of 32 output rows or 16 bits for the activations of 16 tokens, tiles and their sums.
 constexpr size_t linear_workspace_bytes(int tokens, int inputs) {
   const size_t sums = static_cast<size_t>(tokens) * static_cast<size_t>(inputs) / kGroupInputs * 16;
   const size_t panel = static_cast<size_t>(inputs) * 32;

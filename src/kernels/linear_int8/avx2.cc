@@ -3,22 +3,24 @@
 // lane.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_rows_x86.h"
+#include "kernels/load_256.h"
 
 namespace hotaru {
 namespace {
 
 constexpr size_t kChunkTokens = 4;  // tokens whose sums fit the registers
+constexpr size_t kWideTokens = 16;  // tokens whose widened activations fit the workspace
 constexpr size_t kStepBytes = kRowsPerBlock * kInputsPerStep;
 constexpr size_t kPrefetchBytes = 4096;
 
 struct Job {
-  size_t tokens, inputs, steps;
-  const uint8_t* input;  // [T, K]
+  size_t inputs, steps;
+  const int16_t* input;  // [tokens, K], see widen_activations
   const int8_t* weight;  // packed
   LinearOutput to;
 };
 
-// The 16-bit halves of 8 rows x 4 inputs, or of 4 activations repeated 8 times.
+// Of 8 rows x 4 inputs.
 struct Widened {
   __m256i even, odd;
 };
@@ -29,36 +31,35 @@ struct BlockSums {
 };
 
 inline Widened widen_weights(const int8_t* from) {
-  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  const __m256i w = load_256(from);
   // 1 * w[even] + 0 * w[odd]: sign extension in one instruction that, unlike two shifts, runs on both multiply pipes.
   return {_mm256_maddubs_epi16(_mm256_set1_epi16(1), w), _mm256_srai_epi16(w, 8)};
 }
 
-inline Widened widen_activations(const uint8_t* from) {
-  int32_t four;
-  __builtin_memcpy(&four, from, sizeof four);
-  const __m256i u = _mm256_set1_epi32(four);
-  return {_mm256_and_si256(u, _mm256_set1_epi16(255)), _mm256_srli_epi16(u, 8)};
+// Of every step the even two, then the odd two: each pair is one load in the loop over blocks. `count`: a multiple of
+// 16.
+void widen_activations(const uint8_t* from, size_t count, int16_t* to) {
+  constexpr int kEvenFirst = 0b11'01'10'00;  // 0, 2, 1, 3
+  for (size_t i = 0; i < count; i += 16) {
+    const __m256i u = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
+    const __m256i low_ordered = _mm256_shufflelo_epi16(u, kEvenFirst);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_shufflehi_epi16(low_ordered, kEvenFirst));
+  }
 }
 
-inline void add_products(__m256i& sums, const Widened& u, const Widened& w) {
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(u.even, w.even));
-  HOTARU_IN_ORDER(sums);
-  sums = _mm256_add_epi32(sums, _mm256_madd_epi16(u.odd, w.odd));
-  HOTARU_IN_ORDER(sums);
+inline void add_products(BlockSums& sums, __m256i u, __m256i low, __m256i high) {
+  sums.low = _mm256_add_epi32(sums.low, _mm256_madd_epi16(u, low));
+  sums.high = _mm256_add_epi32(sums.high, _mm256_madd_epi16(u, high));
+  HOTARU_IN_ORDER(sums.low);
+  HOTARU_IN_ORDER(sums.high);
 }
 
 // kStreams blocks at once, each read front to back, times kTokens tokens.
 template <int kTokens, int kStreams>
 void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kStreams]) {
   BlockSums sums[kStreams][kTokens] = {};
-  const uint8_t* u = job.input + first_token * job.inputs;
   for (size_t step = 0; step < job.steps; step++) {
-    Widened activations[kTokens];
-    HOTARU_UNROLL(4)
-    for (size_t t = 0; t < kTokens; t++) {
-      activations[t] = widen_activations(u + t * job.inputs + step * kInputsPerStep);
-    }
+    const int16_t* u = job.input + first_token * job.inputs + step * kInputsPerStep;
     HOTARU_UNROLL(2)
     for (size_t s = 0; s < kStreams; s++) {
       const int8_t* weights = job.weight + (block[s] * job.steps + step) * kStepBytes;
@@ -67,8 +68,8 @@ void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kSt
       const Widened high = widen_weights(weights + 32);
       HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
-        add_products(sums[s][t].low, activations[t], low);
-        add_products(sums[s][t].high, activations[t], high);
+        add_products(sums[s][t], broadcast_32(u + t * job.inputs), low.even, high.even);
+        add_products(sums[s][t], broadcast_32(u + t * job.inputs + 2), low.odd, high.odd);
       }
     }
   }
@@ -90,13 +91,15 @@ void one_token(const Job& job, Slice::Range blocks) {
 }
 
 // More: a block comes from memory for the first chunk of tokens and from the cache for the others.
-void all_tokens(const Job& job, size_t block) {
-  size_t t = 0;
-  for (; t + kChunkTokens <= job.tokens; t += kChunkTokens) stream_blocks<kChunkTokens, 1>(job, t, {block});
-  const size_t rest = job.tokens - t;
-  if (rest == 1) stream_blocks<1, 1>(job, t, {block});
-  if (rest == 2) stream_blocks<2, 1>(job, t, {block});
-  if (rest == 3) stream_blocks<3, 1>(job, t, {block});
+void some_tokens(const Job& job, size_t tokens, Slice::Range blocks) {
+  for (size_t block = blocks.begin; block < blocks.end; block++) {
+    size_t t = 0;
+    for (; t + kChunkTokens <= tokens; t += kChunkTokens) stream_blocks<kChunkTokens, 1>(job, t, {block});
+    const size_t rest = tokens - t;
+    if (rest == 1) stream_blocks<1, 1>(job, t, {block});
+    if (rest == 2) stream_blocks<2, 1>(job, t, {block});
+    if (rest == 3) stream_blocks<3, 1>(job, t, {block});
+  }
 }
 
 }  // namespace
@@ -104,17 +107,23 @@ void all_tokens(const Job& job, size_t block) {
 void linear_int8_avx2(const LinearInt8Args& args, Slice slice) {
   const auto inputs = static_cast<size_t>(args.inputs);
   const auto outputs = static_cast<size_t>(args.outputs);
-  const Job job = {static_cast<size_t>(args.tokens),
-                   inputs,
-                   inputs / kInputsPerStep,
-                   args.input,
-                   args.weight,
-                   {outputs, args.offset, args.scale, nullptr, args.output, false}};
+  const auto all_tokens = static_cast<size_t>(args.tokens);
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens == 1) {
-    one_token(job, blocks);
-  } else {
-    for (size_t block = blocks.begin; block < blocks.end; block++) all_tokens(job, block);
+  auto* wide = reinterpret_cast<int16_t*>(args.workspace);
+  for (size_t first = 0; first < all_tokens; first += kWideTokens) {
+    const size_t rest = all_tokens - first;
+    const size_t tokens = rest < kWideTokens ? rest : kWideTokens;
+    widen_activations(args.input + first * inputs, tokens * inputs, wide);
+    const Job job = {inputs,
+                     inputs / kInputsPerStep,
+                     wide,
+                     args.weight,
+                     {outputs, args.offset, args.scale, nullptr, args.output + first * outputs, false}};
+    if (tokens == 1) {
+      one_token(job, blocks);
+    } else {
+      some_tokens(job, tokens, blocks);
+    }
   }
 }
 

@@ -14,7 +14,7 @@ void stream_blocks(const PanelJob& job, const int8_t* weight, const size_t (&blo
   HOTARU_UNROLL(2)
   for (size_t s = 0; s < kStreams; s++) sums[s] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
-    const __m256i inputs = broadcast_inputs_256(job.input + k);
+    const __m256i inputs = broadcast_32(job.input + k);
     HOTARU_UNROLL(2)
     for (size_t s = 0; s < kStreams; s++) {
       const int8_t* step = weight + (block[s] * job.inputs + k) * kRowsPerBlock;
