@@ -36,6 +36,31 @@ static inline Vector emulated_fma(const Vector& a, const Vector& b, const Vector
 #define _mm256_fmsub_ps(a, b, c) emulated_fma<simde__m256>(a, b, c, -1.0F)
 #define _mm512_fmadd_ps(a, b, c) emulated_fma<simde__m512>(a, b, c, 1.0F)
 
+// SIMDe's touch the whole vector's memory, also what the mask leaves out.
+static inline simde__m256i emulated_mask_load(const void* base, simde__m256i mask) {
+  int32_t wanted[8], lanes[8] = {};
+  std::memcpy(wanted, &mask, sizeof mask);
+  for (size_t i = 0; i < 8; i++) {
+    if (wanted[i] < 0) std::memcpy(&lanes[i], static_cast<const char*>(base) + 4 * i, 4);
+  }
+  return simde_mm256_loadu_si256(lanes);
+}
+static inline void emulated_mask_store(float* base, simde__m256i mask, simde__m256 values) {
+  int32_t wanted[8];
+  float lanes[8];
+  std::memcpy(wanted, &mask, sizeof mask);
+  std::memcpy(lanes, &values, sizeof values);
+  for (size_t i = 0; i < 8; i++) {
+    if (wanted[i] < 0) base[i] = lanes[i];
+  }
+}
+#undef _mm256_maskload_epi32
+#undef _mm256_maskload_ps
+#undef _mm256_maskstore_ps
+#define _mm256_maskload_epi32(base, mask) emulated_mask_load(base, mask)
+#define _mm256_maskload_ps(base, mask) simde_mm256_castsi256_ps(emulated_mask_load(base, mask))
+#define _mm256_maskstore_ps(base, mask, values) emulated_mask_store(base, mask, values)
+
 static inline simde__m512 _mm512_cvtepi32_ps(simde__m512i a) {
   return simde_mm512_insertf32x8(simde_mm512_castps256_ps512(simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(a))),
                                  simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(a, 1)), 1);
