@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -18,11 +19,12 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kTileRows = 192;    // of one thread at a time: fewer, and reading the moments would take longer
-constexpr size_t kSampledTiles = 4;  // at least, of those that choose beta for a matrix
+constexpr size_t kTileRows = 192;       // of one thread at a time: fewer, and reading the moments would take longer
+constexpr size_t kSampledTiles = 4;     // at least, of those that choose beta for a matrix
+constexpr size_t kFewSampledTiles = 2;  // where they choose the damping, too
 constexpr std::array<float, 5> kBetas = {0, 0.25F, 0.5F, 0.75F, 1};
 constexpr float kMostBlindBeta = 0.5F;  // without held-out tokens
-// With fewer tokens than this for each input the moments are those of the sample: more damping may be better.
+// With fewer tokens than this for each input the moments are those of the sample.
 constexpr size_t kFewTokens = 8;
 constexpr std::array<double, 2> kMoreDamping = {10, 100};
 
@@ -33,6 +35,18 @@ struct Candidate {
 
   Int4Matrix codes;
   std::vector<double> error;  // [N], 0 in rows that are not sampled
+};
+
+// What one damping does to the sampled rows.
+struct Trial {
+  explicit Trial(size_t inputs) : rtn(0, inputs), gptq(0, inputs) {}
+
+  Candidate rtn;   // of all rows
+  Candidate gptq;  // codes of the sampled rows only
+  float beta = 0;
+  bool is_refined = false;
+  bool is_rtn = false;  // nothing was better
+  GptqReport report;
 };
 
 // to[count, K] = factor * from[count, K] square[K, K] + keep * to
@@ -54,6 +68,12 @@ double dot(const float* a, const float* b, size_t count) {
   return sum;
 }
 
+// Then more damping may be better.
+bool is_short_of_tokens(const GptqProblem& problem) {
+  return problem.tokens > 0 && problem.tokens < kFewTokens * problem.matrix.inputs &&
+         !problem.held_out.quantised.empty();
+}
+
 class Gptq {
  public:
   Gptq(const GptqProblem& problem, const GptqOptions& options, const GptqFactor& factor, ThreadPool& pool)
@@ -61,6 +81,7 @@ class Gptq {
         options_(options),
         factor_(factor),
         pool_(pool),
+        least_sample_(is_short_of_tokens(problem) ? kFewSampledTiles : kSampledTiles),
         rows_(problem.matrix.rows),
         inputs_(problem.matrix.inputs),
         judge_(problem.held_out.quantised.empty() ? problem.moments : problem.held_out),
@@ -71,33 +92,37 @@ class Gptq {
     }
   }
 
-  GptqResult run() {
-    Candidate rtn(0, inputs_);
-    rtn.codes = search_matrix_int4({weights_, rows_, inputs_}, factor_.diagonal, options_.group, pool_);
-    rtn.error.resize(rows_);
+  Trial try_out() {
+    Trial trial(inputs_);
+    trial.rtn.codes = search_matrix_int4({weights_, rows_, inputs_}, factor_.diagonal, options_.group, pool_);
+    trial.rtn.error.resize(rows_);
     std::vector<Candidate> tried(betas(), Candidate(rows_, inputs_));
-    for_tiles(sampled_tiles(), [&](RowTile tile) { try_betas(tile, rtn, tried); });
+    for_tiles(sampled_tiles(), [&](RowTile tile) { try_betas(tile, trial.rtn, tried); });
     size_t best = 0;
     for (size_t i = 1; i < tried.size(); i++) best = tried[i].total() < tried[best].total() ? i : best;
-    GptqReport report;
-    report.plain_error = relative(tried[0]);
-    report.rtn_error = relative(rtn);
-    Candidate swept = std::move(tried[best]);
+    trial.beta = kBetas[best];
+    trial.report.plain_error = relative(tried[0]);
+    trial.report.rtn_error = relative(trial.rtn);
+    trial.gptq = std::move(tried[best]);
     tried.clear();
+    if (options_.refit || options_.descent_passes > 0) refine_sample(trial);
+    trial.is_rtn = !(trial.gptq.total() < trial.rtn.total());
+    trial.report.error = relative(trial.is_rtn ? trial.rtn : trial.gptq);
+    trial.report.damping = factor_.damping;
+    trial.report.beta = trial.is_rtn ? 0 : static_cast<double>(trial.beta);
+    trial.report.dead_columns = factor_.dead_columns;
+    return trial;
+  }
 
-    for_tiles(other_tiles(), [&](RowTile tile) { sweep_tile(tile, kBetas[best], rtn, swept.codes); });
-    Candidate refined = swept;
-    if (options_.refit || options_.descent_passes > 0) {
-      for_tiles(all_tiles(), [&](RowTile tile) { refine_tile(tile, kBetas[best], refined.codes); });
-      for_tiles(sampled_tiles(), [&](RowTile tile) { judge(tile, shift_of(judge_, tile), refined); });
-    }
-    Candidate& kept = refined.total() < swept.total() ? refined : swept;
-    const bool is_rtn = !(kept.total() < rtn.total());
-    report.error = relative(is_rtn ? rtn : kept);
-    report.damping = factor_.damping;
-    report.beta = is_rtn ? 0 : static_cast<double>(kBetas[best]);
-    report.dead_columns = factor_.dead_columns;
-    return {pack_matrix_int4(problem_.matrix, std::move(is_rtn ? rtn : kept).codes, pool_), report};
+  // The trial was of the same damping.
+  GptqResult finish(Trial trial) const {
+    if (trial.is_rtn) return {pack_matrix_int4(problem_.matrix, std::move(trial.rtn).codes, pool_), trial.report};
+    Int4Matrix& codes = trial.gptq.codes;
+    for_tiles(other_tiles(), [&](RowTile tile) {
+      sweep_tile(tile, trial.beta, trial.rtn, codes);
+      if (trial.is_refined) refine_tile(tile, trial.beta, codes);
+    });
+    return {pack_matrix_int4(problem_.matrix, std::move(codes), pool_), trial.report};
   }
 
  private:
@@ -126,7 +151,7 @@ class Gptq {
   // rest.
   [[nodiscard]] bool is_sampled(size_t tile) const {
     const size_t tiles = (rows_ + kTileRows - 1) / kTileRows;
-    return tile % std::max<size_t>(1, tiles / kSampledTiles) == 0;
+    return tile % std::max<size_t>(1, tiles / least_sample_) == 0;
   }
   [[nodiscard]] std::vector<RowTile> tiles_where(bool sampled) const {
     std::vector<RowTile> tiles;
@@ -160,6 +185,16 @@ class Gptq {
     shift.resize(tile.count * inputs_);
     multiply({weights_of(tile), moments.input_error}, inputs_, shift);
     return shift;
+  }
+
+  void refine_sample(Trial& trial) const {
+    Candidate refined = trial.gptq;
+    for_tiles(sampled_tiles(), [&](RowTile tile) {
+      refine_tile(tile, trial.beta, refined.codes);
+      judge(tile, shift_of(judge_, tile), refined);
+    });
+    trial.is_refined = refined.total() < trial.gptq.total();
+    if (trial.is_refined) trial.gptq = std::move(refined);
   }
 
   // W + beta S A^-1 by its second part; empty: nothing.
@@ -241,6 +276,7 @@ class Gptq {
   const GptqOptions& options_;
   const GptqFactor& factor_;
   ThreadPool& pool_;
+  size_t least_sample_;  // tiles
   size_t rows_;
   size_t inputs_;
   const InputMoments& judge_;   // of the tokens that decide
@@ -258,12 +294,6 @@ void check_sizes(const GptqProblem& problem, const InputMoments& moments) {
   CHECK_EQ(moments.output_error.empty(), problem.moments.output_error.empty());
 }
 
-Result<GptqResult> quantise_damped(const GptqProblem& problem, const GptqOptions& options, double damping,
-                                   ThreadPool& pool) {
-  TRY_ASSIGN(const GptqFactor factor, factorise_moments(problem.moments.quantised, options.group, damping, pool));
-  return Gptq(problem, options, factor, pool).run();
-}
-
 }  // namespace
 
 Result<GptqResult> quantise_matrix_gptq(const GptqProblem& problem, const GptqOptions& options, ThreadPool& pool) {
@@ -274,14 +304,26 @@ Result<GptqResult> quantise_matrix_gptq(const GptqProblem& problem, const GptqOp
   check_sizes(problem, problem.moments);
   if (!problem.held_out.quantised.empty()) check_sizes(problem, problem.held_out);
   use_one_blas_thread();
-  TRY_ASSIGN(GptqResult best, quantise_damped(problem, options, options.damping, pool));
-  const bool is_few = problem.tokens > 0 && problem.tokens < kFewTokens * problem.matrix.inputs;
-  if (!is_few || problem.held_out.quantised.empty()) return best;
-  for (const double more : kMoreDamping) {
-    TRY_ASSIGN(GptqResult result, quantise_damped(problem, options, more * options.damping, pool));
-    if (result.report.error < best.report.error) best = std::move(result);
+  std::vector<double> dampings = {options.damping};
+  if (is_short_of_tokens(problem)) {
+    for (const double more : kMoreDamping) dampings.push_back(more * options.damping);
   }
-  return best;
+  std::optional<GptqFactor> factor;
+  std::optional<Trial> best;
+  double best_damping = 0;
+  for (const double damping : dampings) {
+    factor.reset();  // a wide one is large
+    TRY_ASSIGN(factor, factorise_moments(problem.moments.quantised, options.group, damping, pool));
+    Trial trial = Gptq(problem, options, *factor, pool).try_out();
+    if (best && !(trial.report.error < best->report.error)) continue;
+    best = std::move(trial);
+    best_damping = damping;
+  }
+  if (best_damping != dampings.back() && !best->is_rtn) {
+    factor.reset();
+    TRY_ASSIGN(factor, factorise_moments(problem.moments.quantised, options.group, best_damping, pool));
+  }
+  return Gptq(problem, options, *factor, pool).finish(*std::move(best));
 }
 
 }  // namespace hotaru
