@@ -18,6 +18,7 @@
 #include "compiler/synthetic.h"
 #include "device/device.h"
 #include "eval/bench.h"
+#include "format/hef.h"
 
 namespace hotaru::cli {
 namespace {
@@ -46,21 +47,28 @@ std::filesystem::path cache_directory() {
   return std::filesystem::path(home != nullptr ? home : "/tmp") / ".cache" / "hotaru";
 }
 
-// The synthetic HEF of a shape, made once per config, context and version.
+// Empty where there is no HEF.
+std::string producer_of(const std::string& hef_path) {
+  const auto hef = HefFile::open(hef_path, {.pool = nullptr, .verify_checksums = false});
+  const fb::ModelIdentity* identity = hef ? hef->meta().identity() : nullptr;
+  return identity != nullptr && identity->producer() != nullptr ? identity->producer()->str() : "";
+}
+
+// The synthetic HEF of a shape and context, made anew when a different hotaru made the one that is there.
 Result<std::string> synthetic_hef(const BenchCommand& command) {
   TRY_ASSIGN(const std::string config, read_text_file(command.shape_path));
-  const std::string key = fmt::format("{}\n{}\n{}", config, command.context_tokens, producer_text());
+  const std::string key = fmt::format("{}\n{}", config, command.context_tokens);
   const std::string hash = sha256_hex(std::as_bytes(std::span(key))).substr(0, 16);
   const std::filesystem::path folder = cache_directory();
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return make_error(ErrorKind::kIo, "{}: cannot be created: {}", folder.string(), error.message());
   const std::string path = (folder / fmt::format("synthetic-{}.hef", hash)).string();
-  if (std::filesystem::exists(path)) return path;
-  log_info(fmt::format("making a HEF of random weights for {} (kept as {})", command.shape_path, path));
   SyntheticOptions options;
   options.context_tokens = command.context_tokens;
-  options.producer = producer_text();
+  options.producer = fmt::format("{} (commit {})", producer_text(), commit_text());
+  if (producer_of(path) == options.producer) return path;
+  log_info(fmt::format("making a HEF of random weights for {} (kept as {})", command.shape_path, path));
   TRY(write_synthetic_hef(command.shape_path, options, path));
   return path;
 }

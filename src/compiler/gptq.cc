@@ -92,9 +92,13 @@ class Gptq {
     }
   }
 
-  Trial try_out() {
+  // `before`: of another damping, or null. Rounding alone knows of none.
+  Trial try_out(const Trial* before) {
     Trial trial(inputs_);
-    trial.rtn.codes = search_matrix_int4({weights_, rows_, inputs_}, factor_.diagonal, options_.group, pool_);
+    if (before != nullptr)
+      trial.rtn.codes = before->rtn.codes;
+    else
+      trial.rtn.codes = search_matrix_int4({weights_, rows_, inputs_}, factor_.diagonal, options_.group, pool_);
     trial.rtn.error.resize(rows_);
     std::vector<Candidate> tried(betas(), Candidate(rows_, inputs_));
     for_tiles(sampled_tiles(), [&](RowTile tile) { try_betas(tile, trial.rtn, tried); });
@@ -314,7 +318,7 @@ Result<GptqResult> quantise_matrix_gptq(const GptqProblem& problem, const GptqOp
   for (const double damping : dampings) {
     factor.reset();  // a wide one is large
     TRY_ASSIGN(factor, factorise_moments(problem.moments.quantised, options.group, damping, pool));
-    Trial trial = Gptq(problem, options, *factor, pool).try_out();
+    Trial trial = Gptq(problem, options, *factor, pool).try_out(best ? &*best : nullptr);
     if (best && !(trial.report.error < best->report.error)) continue;
     best = std::move(trial);
     best_damping = damping;
