@@ -19,9 +19,8 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kTileRows = 192;       // of one thread at a time: fewer, and reading the moments would take longer
-constexpr size_t kSampledTiles = 4;     // at least, of those that choose beta for a matrix
-constexpr size_t kFewSampledTiles = 2;  // where they choose the damping, too
+constexpr size_t kTileRows = 192;    // of one thread at a time: fewer, and reading the moments would take longer
+constexpr size_t kSampledTiles = 4;  // at least, of those that choose beta for a matrix
 constexpr std::array<float, 5> kBetas = {0, 0.25F, 0.5F, 0.75F, 1};
 constexpr float kMostBlindBeta = 0.5F;  // without held-out tokens
 // With fewer tokens than this for each input the moments are those of the sample.
@@ -81,7 +80,6 @@ class Gptq {
         options_(options),
         factor_(factor),
         pool_(pool),
-        least_sample_(is_short_of_tokens(problem) ? kFewSampledTiles : kSampledTiles),
         rows_(problem.matrix.rows),
         inputs_(problem.matrix.inputs),
         judge_(problem.held_out.quantised.empty() ? problem.moments : problem.held_out),
@@ -155,7 +153,7 @@ class Gptq {
   // rest.
   [[nodiscard]] bool is_sampled(size_t tile) const {
     const size_t tiles = (rows_ + kTileRows - 1) / kTileRows;
-    return tile % std::max<size_t>(1, tiles / least_sample_) == 0;
+    return tile % std::max<size_t>(1, tiles / kSampledTiles) == 0;
   }
   [[nodiscard]] std::vector<RowTile> tiles_where(bool sampled) const {
     std::vector<RowTile> tiles;
@@ -280,7 +278,6 @@ class Gptq {
   const GptqOptions& options_;
   const GptqFactor& factor_;
   ThreadPool& pool_;
-  size_t least_sample_;  // tiles
   size_t rows_;
   size_t inputs_;
   const InputMoments& judge_;   // of the tokens that decide
