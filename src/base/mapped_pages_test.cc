@@ -10,19 +10,10 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/resident_bytes.h"
 
 namespace hotaru {
 namespace {
-
-// This process' memory in files, as the kernel counts it.
-long file_pages() {
-  std::ifstream statm("/proc/self/statm");
-  long size = 0;
-  long resident = 0;
-  long shared = 0;
-  statm >> size >> resident >> shared;
-  return shared;
-}
 
 TEST(MappedPages, AreGivenBackAndReadAgain) {
   const auto path = std::filesystem::temp_directory_path() / ("hotaru_pages_" + std::to_string(::getpid()));
@@ -31,15 +22,15 @@ TEST(MappedPages, AreGivenBackAndReadAgain) {
   const auto file = MappedFile::open(path.string());
   ASSERT_TRUE(file.ok());
   const auto is_x = [](std::byte byte) { return byte == std::byte{'x'}; };
-  const long page = ::sysconf(_SC_PAGESIZE);
-  const long before = file_pages();
+  const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const int64_t before = resident_file_bytes();
   EXPECT_TRUE(std::ranges::all_of(file->bytes(), is_x));
-  const long touched = file_pages();
-  EXPECT_GT(touched - before, (long{12} << 20) / page);
+  const int64_t touched = resident_file_bytes();
+  EXPECT_GT(touched - before, int64_t{12} << 20);
   drop_mapped_pages(file->bytes().subspan(100, 1000));  // too little to matter
-  EXPECT_GE(file_pages(), touched - 4);
+  EXPECT_GE(resident_file_bytes(), touched - 4 * page);
   drop_mapped_pages(file->bytes().subspan(100));
-  EXPECT_LT(file_pages() - before, (long{2} << 20) / page);
+  EXPECT_LT(resident_file_bytes() - before, int64_t{2} << 20);
   EXPECT_TRUE(std::ranges::all_of(file->bytes(), is_x));
   std::filesystem::remove(path);
 }

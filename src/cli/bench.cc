@@ -101,7 +101,6 @@ Result<void> bench(const BenchCommand& command) {
   progress.finish();
 
   const BenchResult result{path, report, device->info(), load_ms, peak_rss_bytes()};
-  device.reset();
   if (page) {
     TRY(page->write(bench_page(result)));
     TRY(page->commit());

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/resident_bytes.h"
 #include "compiler/synthetic.h"
 #include "device/device.h"
 
@@ -16,14 +17,6 @@ namespace {
 constexpr int64_t kVocabulary = 16384;
 constexpr int64_t kWidth = 512;
 constexpr int64_t kTableBytes = kVocabulary * kWidth;
-
-// This process' memory in files, as the kernel counts it.
-int64_t file_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t size = 0, resident = 0, shared = 0;
-  statm >> size >> resident >> shared;
-  return shared * ::sysconf(_SC_PAGESIZE);
-}
 
 class Resident : public testing::TestWithParam<bool> {
  protected:
@@ -56,10 +49,10 @@ class Resident : public testing::TestWithParam<bool> {
 
 // Opening reads the whole file, for its checksums; a token reads one row of the embedding and all of the output layer.
 TEST_P(Resident, TheEmbeddingIsNotUnlessItIsTheOutputLayer) {
-  const int64_t before = file_bytes();
+  const int64_t before = resident_file_bytes();
   const auto device = Device::open(hef_path(), {});
   ASSERT_TRUE(device) << device.error().message;
-  const int64_t resident = file_bytes() - before;
+  const int64_t resident = resident_file_bytes() - before;
   const auto size = static_cast<int64_t>(std::filesystem::file_size(hef_path()));
   const bool is_tied = GetParam();
   EXPECT_GT(size, is_tied ? kTableBytes : 2 * kTableBytes);

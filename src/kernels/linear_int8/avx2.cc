@@ -1,6 +1,6 @@
-// linear_int8 for AVX2. maddubs would saturate (2 * 255 * 127 > 32767), so weights and activations are widened to 16
-// bits, inputs 0 and 2 of a step (even) apart from 1 and 3 (odd), and madd_epi16 sums each pair in its row's int32
-// lane.
+// linear_int8 for AVX2. maddubs would saturate (2 * 255 * 127 > 32767), so activations (once) and weights (in passing)
+// are widened to 16 bits, inputs 0 and 2 of a step (even) apart from 1 and 3 (odd), and madd_epi16 sums each pair in
+// its row's int32 lane.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_rows_x86.h"
 #include "kernels/load_256.h"
