@@ -17,38 +17,19 @@ void ExchangeLink::wake() {
   if (sink_ != nullptr) sink_->post_wake();
 }
 
-bool ExchangeLink::is_gone() const {
+void ExchangeLink::drop_sink() {
   const std::lock_guard lock(mutex_);
-  return is_gone_;
-}
-
-void ExchangeLink::on_gone(std::function<void()> callback) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!is_gone_) {
-      if (sink_ != nullptr) gone_callback_ = std::move(callback);
-      return;
-    }
-  }
-  callback();
+  sink_ = nullptr;
 }
 
 void ExchangeLink::finish() {
-  std::function<void()> dropped;  // what it holds dies outside the lock
-  const std::lock_guard lock(mutex_);
-  sink_ = nullptr;
-  dropped = std::exchange(gone_callback_, {});
+  drop_sink();
+  gone_.close();
 }
 
 void ExchangeLink::leave() {
-  std::function<void()> callback;
-  {
-    const std::lock_guard lock(mutex_);
-    sink_ = nullptr;
-    is_gone_ = true;
-    callback = std::exchange(gone_callback_, {});
-  }
-  if (callback) callback();
+  drop_sink();
+  gone_.leave();
 }
 
 bool ExchangeLink::is_waiting() const {

@@ -7,6 +7,7 @@
 
 #include "server/http/body_file.h"
 #include "server/http/exchange.h"
+#include "server/http/gone_signal.h"
 
 namespace hotaru::server {
 
@@ -26,19 +27,21 @@ class ExchangeLink {
   // The handler's side.
   void respond(HttpResponse response);  // the first one counts
   void wake();
-  [[nodiscard]] bool is_gone() const;
   [[nodiscard]] bool is_waiting() const;  // for an answer
-  void on_gone(std::function<void()> callback);
+  [[nodiscard]] bool is_gone() const { return gone_.is_gone(); }
+  void on_gone(std::function<void()> callback) { gone_.set_callback(std::move(callback)); }
 
   // The connection's side: the answer has been sent whole, or never will be.
   void finish();
   void leave();
 
  private:
+  void drop_sink();
+
   mutable std::mutex mutex_;
   AnswerSink* sink_;
-  std::function<void()> gone_callback_;
-  bool has_answer_ = false, is_gone_ = false;
+  bool has_answer_ = false;
+  GoneSignal gone_;
 };
 
 class LiveExchange : public Exchange {

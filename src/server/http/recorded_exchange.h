@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "server/http/exchange.h"
+#include "server/http/gone_signal.h"
 
 namespace hotaru::server {
 
@@ -35,7 +36,7 @@ class RecordedExchange : public Exchange {
     stream_ = std::move(response.stream);
     is_streamed_ = stream_ != nullptr;
     response_ = std::move(response);
-    if (is_gone_) stream_ = nullptr;
+    if (is_gone()) stream_ = nullptr;
     changed_.notify_all();
   }
   void wake() override {
@@ -43,20 +44,8 @@ class RecordedExchange : public Exchange {
     wakes_++;
     changed_.notify_all();
   }
-  [[nodiscard]] bool is_gone() const override {
-    const std::lock_guard lock(mutex_);
-    return is_gone_;
-  }
-  void on_gone(std::function<void()> callback) override {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!is_gone_) {
-        gone_callback_ = std::move(callback);
-        return;
-      }
-    }
-    callback();
-  }
+  [[nodiscard]] bool is_gone() const override { return gone_.is_gone(); }
+  void on_gone(std::function<void()> callback) override { gone_.set_callback(std::move(callback)); }
 
   // The client's side. What waits fails the process after 30 seconds: a test that hangs tells nothing.
   [[nodiscard]] bool has_answer() const {
@@ -101,13 +90,12 @@ class RecordedExchange : public Exchange {
   // The client goes away: as HttpServer does it, the callback runs and the stream dies.
   void leave() {
     std::unique_lock lock(mutex_);
-    if (is_gone_) return;
-    is_gone_ = true;
-    const std::unique_ptr<BodyStream> cut = std::move(stream_);
-    const std::function<void()> callback = std::exchange(gone_callback_, {});
-    const bool was_answered = has_answer_ && !cut;
+    if (has_answer_ && stream_ == nullptr) gone_.close();
     lock.unlock();
-    if (callback && !was_answered) callback();
+    gone_.leave();
+    lock.lock();
+    const std::unique_ptr<BodyStream> cut = std::move(stream_);
+    lock.unlock();  // the stream may call back while it dies
   }
 
  private:
@@ -121,9 +109,9 @@ class RecordedExchange : public Exchange {
   std::condition_variable changed_;
   HttpResponse response_;
   std::unique_ptr<BodyStream> stream_;
-  bool has_answer_ = false, is_streamed_ = false, is_gone_ = false;
+  bool has_answer_ = false, is_streamed_ = false;
   int wakes_ = 0;
-  std::function<void()> gone_callback_;
+  GoneSignal gone_;
 };
 
 }  // namespace hotaru::server

@@ -3,10 +3,10 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "server/http/exchange.h"
+#include "server/http/gone_signal.h"
 
 namespace hotaru::server {
 
@@ -18,37 +18,15 @@ class PartExchange : public Exchange {
   [[nodiscard]] const HttpRequest& request() const override { return whole_->request(); }
   void respond(HttpResponse response) override { std::exchange(on_answer_, {})(std::move(response)); }
   void wake() override {}
-  [[nodiscard]] bool is_gone() const override {
-    const std::lock_guard lock(mutex_);
-    return is_gone_;
-  }
-  void on_gone(std::function<void()> callback) override {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!is_gone_) {
-        callback_ = std::move(callback);
-        return;
-      }
-    }
-    callback();
-  }
+  [[nodiscard]] bool is_gone() const override { return gone_.is_gone(); }
+  void on_gone(std::function<void()> callback) override { gone_.set_callback(std::move(callback)); }
   // Nobody wants this part any more.
-  void leave() {
-    std::function<void()> callback;
-    {
-      const std::lock_guard lock(mutex_);
-      if (std::exchange(is_gone_, true)) return;
-      callback = std::exchange(callback_, {});
-    }
-    if (callback) callback();
-  }
+  void leave() { gone_.leave(); }
 
  private:
   std::shared_ptr<Exchange> whole_;
   std::function<void(HttpResponse)> on_answer_;
-  mutable std::mutex mutex_;
-  std::function<void()> callback_;
-  bool is_gone_ = false;
+  GoneSignal gone_;
 };
 
 }  // namespace hotaru::server
