@@ -46,6 +46,17 @@ std::string title_of(const LayerReport& layer) {
   return first.starts_with(kLayers) ? fmt::format("layer {}", layer.layer) : "head";
 }
 
+std::vector<std::string> range_cells(const RangeReport& range) {
+  std::vector<std::string> cells = {range.value};
+  for (const double end : {range.lowest, range.highest, range.low, range.high}) {
+    cells.push_back(fmt::format("{:.4g}", end));
+  }
+  cells.push_back(fmt::format("{}", range.bits));
+  cells.push_back(fmt::format("{:.1f}", range.sqnr_db));
+  cells.push_back(range.reason);
+  return cells;
+}
+
 std::string short_name(std::string_view name) {
   if (name.starts_with(kLayers)) {
     const size_t dot = name.find('.', kLayers.size());

@@ -19,6 +19,10 @@ std::vector<LayerReport> layers_of(const OptimiseReport& report);
 // "layer 3"; "embedding" and "head" before and behind the layers.
 std::string title_of(const LayerReport& layer);
 
+// A row of the reports' tables of ranges: value, lowest and highest seen, low and high chosen, bits, SQNR in dB,
+// reason.
+std::vector<std::string> range_cells(const RangeReport& range);
+
 // "layers.3.down.weight" -> "down"; "embedding.weight" -> "embedding".
 std::string short_name(std::string_view name);
 

@@ -73,17 +73,6 @@ std::vector<std::string> matrix_cells(const MatrixReport& matrix) {
   return cells;
 }
 
-std::vector<std::string> range_cells(const RangeReport& range) {
-  std::vector<std::string> cells = {range.value};
-  for (const double end : {range.lowest, range.highest, range.low, range.high}) {
-    cells.push_back(fmt::format("{:.4g}", end));
-  }
-  cells.push_back(fmt::format("{}", range.bits));
-  cells.push_back(fmt::format("{:.1f}", range.sqnr_db));
-  cells.push_back(range.reason);
-  return cells;
-}
-
 void print_layer(const LayerReport& layer, std::string& out) {
   out += fmt::format("\n{}\n", title_of(layer));
   if (!layer.matrices.empty()) {

@@ -1,5 +1,7 @@
 #include "compiler/passes/balance.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -58,6 +60,18 @@ Balance balance(std::span<const double> large, std::span<const double> small,
   if (best.cost > kWorthIt * best.cost_without)
     return {std::vector<double>(large.size(), 1), best.cost_without, best.cost_without};
   return best;
+}
+
+Result<void> balance_layers(PassContext& context, std::string_view product, BalanceLayer balance_layer) {
+  TRY(want_observed(context));
+  double logarithms = 0;
+  for (int layer = 0; layer < context.graph->shape.layers; layer++) {
+    TRY_ASSIGN(const double ratio, balance_layer(context, layer));
+    logarithms += std::log(ratio);
+  }
+  const double mean = std::exp(logarithms / static_cast<double>(context.graph->shape.layers));
+  context.note = fmt::format("expected error power of {}: {:.3f} of what it was", product, mean);
+  return {};
 }
 
 }  // namespace hotaru

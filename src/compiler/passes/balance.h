@@ -3,7 +3,10 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
+
+#include "compiler/pass.h"
 
 namespace hotaru {
 
@@ -17,5 +20,10 @@ struct Balance {
 // zero keeps its scale; where the best would not halve the cost, all do.
 Balance balance(std::span<const double> large, std::span<const double> small,
                 const std::function<double(std::span<const double> scales)>& cost);
+
+// Balances one product of a layer and returns its cost as a share of what it was.
+using BalanceLayer = Result<double> (*)(PassContext& context, int layer);
+// All layers; the pass's note says by how much the error of `product` fell, as the geometric mean.
+Result<void> balance_layers(PassContext& context, std::string_view product, BalanceLayer balance_layer);
 
 }  // namespace hotaru

@@ -117,16 +117,6 @@ Result<double> scale_layer(PassContext& context, int layer) {
 
 }  // namespace
 
-Result<void> scale_query_key(PassContext& context) {
-  TRY(want_observed(context));
-  double logarithms = 0;
-  for (int layer = 0; layer < context.graph->shape.layers; layer++) {
-    TRY_ASSIGN(const double ratio, scale_layer(context, layer));
-    logarithms += std::log(ratio);
-  }
-  const double mean = std::exp(logarithms / static_cast<double>(context.graph->shape.layers));
-  context.note = fmt::format("expected error power of attention scores: {:.3f} of what it was", mean);
-  return {};
-}
+Result<void> scale_query_key(PassContext& context) { return balance_layers(context, "attention scores", scale_layer); }
 
 }  // namespace hotaru

@@ -98,16 +98,6 @@ Result<double> scale_layer(PassContext& context, int layer) {
 
 }  // namespace
 
-Result<void> scale_up_down(PassContext& context) {
-  TRY(want_observed(context));
-  double logarithms = 0;
-  for (int layer = 0; layer < context.graph->shape.layers; layer++) {
-    TRY_ASSIGN(const double ratio, scale_layer(context, layer));
-    logarithms += std::log(ratio);
-  }
-  const double mean = std::exp(logarithms / static_cast<double>(context.graph->shape.layers));
-  context.note = fmt::format("expected error power of down_proj: {:.3f} of what it was", mean);
-  return {};
-}
+Result<void> scale_up_down(PassContext& context) { return balance_layers(context, "down_proj", scale_layer); }
 
 }  // namespace hotaru
