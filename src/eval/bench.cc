@@ -6,6 +6,8 @@
 #include <chrono>
 #include <numeric>
 
+#include "genai/sampler.h"
+
 namespace hotaru {
 namespace {
 
@@ -29,8 +31,11 @@ MachineLimits median_of(const std::vector<MachineLimits>& limits) {
   return {median(std::move(reads)), median(std::move(products))};
 }
 
-int32_t best_token(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+// What a greedy reply finds its tokens with.
+Sampler greedy_sampler(const Device& device) {
+  SamplingParams params;
+  params.temperature = 0;
+  return {params, device.info().vocabulary};
 }
 
 // A context that is given back when the measurement ends.
@@ -71,9 +76,10 @@ class BenchContext {
 
 Result<double> time_to_first_token(Device& device, int prompt) {
   TRY_ASSIGN(const BenchContext context, BenchContext::create(device));
+  Sampler sampler = greedy_sampler(device);
   const auto start = Clock::now();
   TRY(context.prefill(0, prompt));
-  (void)best_token(device.logits(0));
+  sampler.sample(device.logits(0));
   return milliseconds_since(start);
 }
 
@@ -85,6 +91,7 @@ struct DecodeLoad {
 Result<std::vector<double>> decode_times(Device& device, const DecodeLoad& load, bool profiled) {
   const auto& [depth, context_count, steps] = load;
   std::vector<BenchContext> contexts;
+  std::vector<Sampler> samplers;
   std::vector<StepRow> rows;
   std::vector<int32_t> outputs(static_cast<size_t>(context_count));
   std::iota(outputs.begin(), outputs.end(), 0);
@@ -94,6 +101,7 @@ Result<std::vector<double>> decode_times(Device& device, const DecodeLoad& load,
     TRY(device.reserve(context.id(), depth, depth + steps));
     rows.push_back({i + 1, depth, context.id()});
     contexts.push_back(std::move(context));
+    samplers.push_back(greedy_sampler(device));
   }
   if (profiled) device.start_profile();
   std::vector<double> times;
@@ -102,7 +110,7 @@ Result<std::vector<double>> decode_times(Device& device, const DecodeLoad& load,
     device.step(rows);
     device.compute_logits(outputs);
     for (size_t i = 0; i < rows.size(); i++) {
-      rows[i].token = best_token(device.logits(static_cast<int>(i)));
+      rows[i].token = samplers[i].sample(device.logits(static_cast<int>(i)));
       rows[i].position++;
     }
     times.push_back(milliseconds_since(start));
