@@ -271,10 +271,10 @@ std::vector<bool> find_gates(const std::vector<PlannedCall>& calls, int max_rows
   return gates;
 }
 
-// Whether the call is played with the next one: nothing is added between them, and the rows are enough.
+// Whether the call is played with the next one: nothing is added between them.
 bool plays_gated(const PlannedProgram& program, const StepInputs& inputs, size_t call) {
   const bool adds = !inputs.adapter_runs.empty() && !program.additions[call].empty();
-  return program.gates[call] && !adds && inputs.tokens >= kGatedLinearTokens;
+  return program.gates[call] && !adds;
 }
 
 size_t call_workspace(const PlannedCall& call, int tokens) {

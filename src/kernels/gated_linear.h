@@ -1,6 +1,6 @@
 // A linear layer whose outputs are gates and their values, and SwiGLU behind it, in one: each thread makes some
 // channels of both and multiplies them while they are in its cache. The two ops after each other give the same bits;
-// for many rows they send all their floats through memory.
+// for many rows they send all their floats through memory, for few all threads wait once more.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,6 @@ struct GatedLinearArgs {
   LinearInt4Args linear;  // N = 2 F: gates, then values. Its output is not written, its workspace one thread's
   SwiGluArgs swiglu;      // its input is the linear's output
 };
-
-// From so many rows on it pays.
-inline constexpr int kGatedLinearTokens = 16;
 
 // Whether these two are one, and one that can be played: plain output, F a multiple of 64.
 bool is_gated_linear(const LinearInt4Args& linear, const SwiGluArgs& swiglu);

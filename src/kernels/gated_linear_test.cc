@@ -76,8 +76,9 @@ TEST(GatedLinear, GivesTheBitsOfItsTwoOps) {
     bool bias, is_wide;
   };
   // The last has pieces smaller than a slice: 2048 channels fit one piece at 32 rows.
-  for (const Case& c : {Case{16, 32, 64, false, false}, Case{33, 96, 192, true, false}, Case{17, 64, 128, false, true},
-                        Case{40, 32, 2112, false, false}}) {
+  for (const Case& c :
+       {Case{1, 64, 320, true, false}, Case{5, 32, 192, false, true}, Case{16, 32, 64, false, false},
+        Case{33, 96, 192, true, false}, Case{17, 64, 128, false, true}, Case{40, 32, 2112, false, false}}) {
     GatedProblem problem(c.tokens, c.inputs, c.width, c.bias, c.is_wide);
     const std::vector<uint8_t> wanted = problem.wanted();
     EXPECT_GT(std::set<uint8_t>(wanted.begin(), wanted.end()).size(), 20U) << "the case says nothing";
