@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -213,7 +214,7 @@ class FakeDevice : public Device {
   KvPool pool_;
   std::array<State, KvPool::kMaxContexts> states_;
   int hoard_ = -1;
-  int stepped_tokens_ = 0;
+  std::atomic<int> stepped_tokens_{0};        // tests look at it while an engine plays
   std::vector<std::vector<Slot>> last_step_;  // what is stored up to and with each row
   std::vector<std::vector<float>> logits_;
   std::vector<std::vector<float>> hidden_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "compiler/block.h"
 #include "compiler/passes/linear_basis.h"
@@ -63,10 +64,8 @@ double rounding_error(const Rotation& rotation, std::vector<double> rows, int gr
 // Queries and gates of the first, the middle and the last layer.
 Result<std::vector<std::vector<double>>> samples_of(const PassContext& context) {
   const auto layers = static_cast<int>(context.graph->shape.layers);
-  std::vector<int> chosen = {0, layers / 2, layers - 1};
-  chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
   std::vector<std::vector<double>> samples;
-  for (const int layer : chosen) {
+  for (const int layer : std::set<int>{0, layers / 2, layers - 1}) {
     TRY_ASSIGN(const Block block, match_block(*context.graph, layer));
     for (const Node* linear : {block.q, block.gate}) {
       TRY_ASSIGN(std::vector<double> rows, sampled_rows(context, linear->weight));

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -69,7 +70,10 @@ class FakeModelPool : public ModelPool {
     if (parsed.name != "demo" || engine == nullptr) {
       return make_error(ErrorKind::kNotFound, "model '{}' not found", name);
     }
-    last_keep_alive = keep_alive;
+    {
+      const std::lock_guard lock(mutex_);
+      last_keep_alive = keep_alive;
+    }
     ModelLease lease;
     lease.stored = stored;
     lease.engine = engine;
@@ -104,6 +108,7 @@ class FakeModelPool : public ModelPool {
   static inline int count = 0;  // of the process's pools
   const std::filesystem::path folder_;
   ModelStore store_;
+  std::mutex mutex_;  // of last_keep_alive, while replies begin on several threads
 };
 
 }  // namespace hotaru::server

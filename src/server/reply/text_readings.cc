@@ -30,10 +30,13 @@ Result<void> TextReadings::begin(ModelPool& pool, const ReadingsTask& task) {
     TRY_ASSIGN(ReplyPrompt encoded, encode_prompt(prompt, lease_.stored, model));
     texts_.push_back({std::move(encoded.ids), {}});
   }
-  unfinished_ = texts_.size();
-  for (size_t i = 0; i < texts_.size(); i++) {
+  // One more than texts: complete() must not take them and the engine away from under this loop.
+  const size_t count = texts_.size();
+  unfinished_ = count + 1;
+  for (size_t i = 0; i < count; i++) {
     if (auto begun = submit(task, i, adapter); !begun) settle(i, std::move(begun).error());
   }
+  finish_one();
   return {};
 }
 
@@ -59,7 +62,6 @@ Result<void> TextReadings::submit(const ReadingsTask& task, size_t index, int ad
 
 void TextReadings::settle(size_t index, Result<Reading> result) {
   std::vector<ReadingTicket> others;
-  bool is_last = false;
   {
     const std::lock_guard lock(mutex_);
     if (result) {
@@ -68,10 +70,17 @@ void TextReadings::settle(size_t index, Result<Reading> result) {
       error_ = std::move(result).error();
       others = tickets_;
     }
-    is_last = --unfinished_ == 0;
   }
   for (const ReadingTicket& ticket : others) ticket.abort();
-  if (is_last) ReplyThread::of_process().post([self = shared_from_this()] { self->complete(); });
+  finish_one();
+}
+
+void TextReadings::finish_one() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (--unfinished_ > 0) return;
+  }
+  ReplyThread::of_process().post([self = shared_from_this()] { self->complete(); });
 }
 
 // On the ReplyThread: the engine's own thread could not give the engine back.

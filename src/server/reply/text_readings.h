@@ -43,6 +43,7 @@ class TextReadings : public std::enable_shared_from_this<TextReadings> {
   Result<void> begin(ModelPool& pool, const ReadingsTask& task);
   Result<void> submit(const ReadingsTask& task, size_t index, int adapter);
   void settle(size_t index, Result<Reading> result);
+  void finish_one();
   void complete();
 
   Done on_done_;
@@ -51,7 +52,7 @@ class TextReadings : public std::enable_shared_from_this<TextReadings> {
   std::vector<ReadText> texts_;
   std::vector<ReadingTicket> tickets_;
   std::optional<Error> error_;
-  size_t unfinished_ = 0;
+  size_t unfinished_ = 0;  // texts, and begin()
   bool is_aborted_ = false;
 };
 
