@@ -1,5 +1,5 @@
 """For schemathesis: most requests that name a model name one that is there, so that they come further than its 404; replies
-are short."""
+are short, and end: one that may forget its oldest tokens goes on for ever if nothing else bounds it."""
 import re
 
 import schemathesis
@@ -17,4 +17,8 @@ def map_body(context, body):
                 del body[name]
     if isinstance(body, dict) and isinstance(body.get("options", {}), dict):
         body.setdefault("options", {}).setdefault("num_predict", 8)
+    if isinstance(body, dict) and body.get("shift") is True:
+        options = body.get("options")
+        limit = options.get("num_predict") if isinstance(options, dict) else None
+        body["shift"] = isinstance(limit, int) and 0 <= limit <= 64
     return body
