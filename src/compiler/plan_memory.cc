@@ -7,7 +7,7 @@
 #include "compiler/lower_adapters.h"
 #include "kernels/attention/attention.h"
 #include "kernels/bias_columns.h"
-#include "kernels/gated_linear.h"
+#include "kernels/gated_linear/gated_linear.h"
 #include "kernels/low_rank.h"
 
 namespace hotaru {
@@ -75,7 +75,7 @@ std::vector<std::vector<bool>> liveness(const fb::ProgramT& program) {
       if (access.reads(id) || (access.writes(id) && access.keeps_content)) is_needed = true;
     }
   }
-  // A device may play a swiglu together with the linear before it (kernels/gated_linear.h).
+  // A device may play a swiglu together with the linear before it (kernels/gated_linear/gated_linear.h).
   for (size_t c = 1; c < calls; c++) {
     const fb::SwiGluCallT* swiglu = program.calls[c]->operation.AsSwiGluCall();
     if (swiglu != nullptr) live[static_cast<size_t>(swiglu->output_buffer)][c - 1] = true;

@@ -9,6 +9,8 @@ namespace {
 constexpr double kLeastPartNs = 1000;
 // Of a step that is longer than that on every thread, parts may differ in speed: then there are more than threads.
 constexpr double kLongPartNs = 500'000;
+// But not where reading the inputs once more would take more of a part than this.
+constexpr double kMostRereading = 0.05;
 
 struct WorkCounter {
   const StepInputs& step;
@@ -58,23 +60,28 @@ struct WorkCounter {
   [[nodiscard]] CallWork linear(uint64_t weight_bytes, uint64_t inputs, uint64_t outputs, bool adds) const {
     return {.memory_bytes = weight_bytes + outputs * 8,  // offsets and scales
             .activation_bytes = rows() * (inputs + outputs * (adds ? 8 : 4)),
-            .multiply_adds = rows() * inputs * outputs};
+            .multiply_adds = rows() * inputs * outputs,
+            .input_bytes = rows() * inputs};
   }
 };
 
-// A guess: 20 GB/s, 60 multiply-adds and 10 bytes of activations a nanosecond. Only sizes matter here.
-double nanoseconds(const CallWork& work) {
-  return static_cast<double>(work.memory_bytes) / 20 + static_cast<double>(work.multiply_adds) / 60 +
-         static_cast<double>(work.activation_bytes) / 10;
+// A guess: 20 GB/s, 60 multiply-adds (tiles: 1600) and 10 bytes of activations a nanosecond. Only sizes matter here.
+constexpr double kActivationBytesPerNs = 10;
+double nanoseconds(const CallWork& work, Isa isa) {
+  return static_cast<double>(work.memory_bytes) / 20 +
+         static_cast<double>(work.multiply_adds) / (isa == Isa::kAmx ? 1600 : 60) +
+         static_cast<double>(work.activation_bytes) / kActivationBytesPerNs;
 }
 
 }  // namespace
 
 CallWork work_of(const PlannedCall& call, const StepInputs& step) { return std::visit(WorkCounter{step}, call); }
 
-int parts_of(const CallWork& work, int threads) {
-  const double cost = nanoseconds(work);
-  if (cost >= kLongPartNs * threads) return 2 * threads;
+int parts_of(const CallWork& work, int threads, Isa isa) {
+  const double cost = nanoseconds(work, isa);
+  const int many = 2 * threads;
+  const double rereading = static_cast<double>(work.input_bytes) / kActivationBytesPerNs;
+  if (cost >= kLongPartNs * threads && rereading <= kMostRereading * cost / many) return many;
   return std::clamp(static_cast<int>(cost / kLeastPartNs), 1, threads);
 }
 

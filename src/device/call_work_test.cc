@@ -37,11 +37,27 @@ TEST(CallWork, ReadsWeightsOnceForAllRows) {
 
 // One thread does small things alone; large ones have more parts than threads.
 TEST(CallWork, PartsFollowTheWork) {
-  EXPECT_EQ(parts_of({}, 4), 1);
-  EXPECT_EQ(parts_of({.memory_bytes = 10'000}, 4), 1);
-  EXPECT_EQ(parts_of({.memory_bytes = 50'000}, 4), 2);
-  EXPECT_EQ(parts_of({.memory_bytes = 1'000'000}, 4), 4);
-  EXPECT_EQ(parts_of({.memory_bytes = 100'000'000}, 4), 8);
+  const auto parts = [](const CallWork& work) { return parts_of(work, 4, Isa::kAvx2); };
+  EXPECT_EQ(parts({}), 1);
+  EXPECT_EQ(parts({.memory_bytes = 10'000}), 1);
+  EXPECT_EQ(parts({.memory_bytes = 50'000}), 2);
+  EXPECT_EQ(parts({.memory_bytes = 1'000'000}), 4);
+  EXPECT_EQ(parts({.memory_bytes = 100'000'000}), 8);
+}
+
+// With tiles, inputs are copied in every part: that pays only where the parts have many outputs.
+TEST(CallWork, PartsDoNotReadTheirInputsInVain) {
+  StepInputs step;
+  step.tokens = 512;
+  LinearInt4Args args;
+  args.inputs = 1536;
+  const auto parts = [&](int outputs, Isa isa) {
+    args.outputs = outputs;
+    return parts_of(work_of(args, step), 2, isa);
+  };
+  EXPECT_EQ(parts(17920, Isa::kAmx), 4);
+  EXPECT_EQ(parts(1536, Isa::kAmx), 2);
+  EXPECT_EQ(parts(1536, Isa::kAvx2), 4);
 }
 
 }  // namespace

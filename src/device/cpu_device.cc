@@ -62,7 +62,7 @@ CpuDevice::CpuDevice(HefFile hef, std::unique_ptr<ThreadPool> pool, Isa isa)
   info_.threads = pool_->size();
   job_.begin = [this](size_t step) {
     if (step % 2 == 0) clock_.begin_call(*playing_, inputs_, step / 2);
-    return begin_step(*playing_, inputs_, step, info_.threads);
+    return begin_step(*playing_, inputs_, step, info_.threads, info_.isa);
   };
   job_.play = [this](size_t step, Slice part, int thread) {
     prepare_thread(info_.isa);

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "device/call_work.h"
-#include "kernels/gated_linear.h"
+#include "kernels/gated_linear/gated_linear.h"
 
 namespace hotaru {
 namespace {
@@ -376,14 +376,14 @@ size_t workspace_bytes(const PlannedProgram& program) {
   return bytes;
 }
 
-int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads) {
+int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads, Isa isa) {
   const size_t i = step / 2;
   const bool adds = step % 2 == 1;
   if (adds && (inputs.adapter_runs.empty() || program.additions[i].empty())) return 0;
   if (adds) return threads;
   if (i > 0 && plays_gated(program, inputs, i - 1)) return 0;
   // Attention deals blocks of rows and heads to its parts, and reads keys and values once a part.
-  const int parts = parts_of(work_of(program.calls[i], inputs), threads);
+  const int parts = parts_of(work_of(program.calls[i], inputs), threads, isa);
   return std::holds_alternative<AttentionArgs>(program.calls[i]) ? std::min(parts, threads) : parts;
 }
 

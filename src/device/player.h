@@ -84,7 +84,7 @@ struct PlayingThread {
 // A program's steps (base/thread_pool.h): two a call, the second one for what adapters add to it.
 constexpr size_t step_count(const PlannedProgram& program) { return 2 * program.calls.size(); }
 // Parts of a step that `threads` threads do well to share; 0 where there is nothing to do.
-int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads);
+int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads, Isa isa);
 void play_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, const PlayingThread& thread);
 
 }  // namespace hotaru

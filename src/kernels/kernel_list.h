@@ -14,6 +14,7 @@ namespace hotaru {
 #define HOTARU_ARGS_rms_norm RmsNormArgs
 #define HOTARU_ARGS_rope RopeArgs
 #define HOTARU_ARGS_swiglu SwiGluArgs
+#define HOTARU_ARGS_gated_linear GatedLinearArgs
 #define HOTARU_DECLARE_KERNEL(op, isa) void op##_##isa(const HOTARU_ARGS_##op& args, Slice slice);
 #define HOTARU_KERNEL(op, isa) HOTARU_DECLARE_KERNEL(op, isa)
 #include "kernels/kernels.inc"

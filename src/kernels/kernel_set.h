@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/attention/attention.h"
+#include "kernels/gated_linear/gated_linear.h"
 #include "kernels/linear_int4/linear_int4.h"
 #include "kernels/linear_int8/linear_int8.h"
 #include "kernels/rowwise/rowwise.h"
@@ -20,6 +21,7 @@ struct KernelSet {
   RmsNormKernel rms_norm = nullptr;
   RopeKernel rope = nullptr;
   SwiGluKernel swiglu = nullptr;
+  GatedLinearKernel gated_linear = nullptr;  // null: as two ops (play_gated_linear)
 };
 
 // The set for an ISA that this CPU has (CHECKed).

@@ -27,8 +27,11 @@ ThreadPool& pool() {
   return threads;
 }
 
+template <typename Args>
+using Kernel = std::function<void(const Args&, Slice)>;
+
 template <typename Args, typename Weight>
-void run(benchmark::State& state, void (*kernel)(const Args&, Slice), Args args, Isa isa) {
+void run(benchmark::State& state, const Kernel<Args>& kernel, Args args, Isa isa) {
   const size_t bytes = sizeof(Args) == sizeof(LinearInt4Args)
                            ? packed_int4_bytes(static_cast<size_t>(args.outputs), static_cast<size_t>(args.inputs))
                            : packed_int8_bytes(static_cast<size_t>(args.outputs), static_cast<size_t>(args.inputs));
@@ -66,8 +69,10 @@ void run(benchmark::State& state, void (*kernel)(const Args&, Slice), Args args,
   state.counters["GOPS"] = benchmark::Counter(operations * iterations / 1e9, benchmark::Counter::kIsRate);
 }
 
-void add(const char* kernel_name, const BenchShape& shape, const std::function<void(benchmark::State&, int)>& body) {
+void add(const char* kernel_name, const BenchShape& shape, const std::function<void(benchmark::State&, int)>& body,
+         int least_tokens = 1) {
   for (const int tokens : kTokens) {
+    if (tokens < least_tokens) continue;
     const std::string name =
         fmt::format("{}/{}/{}x{}/T{}", kernel_name, shape.name, shape.inputs, shape.outputs, tokens);
     benchmark::RegisterBenchmark(name.c_str(), [body, tokens](benchmark::State& state) { body(state, tokens); })
@@ -94,9 +99,30 @@ void add_kernel(const char* name, Isa isa, void (*kernel)(const LinearInt8Args&,
   }
 }
 
+// Gates and values, and the codes of their products.
+void add_kernel(const char* name, Isa isa, GatedLinearKernel kernel) {
+  constexpr BenchShape kShape = kInt4Shapes[2];
+  constexpr size_t kWidth = kShape.outputs / 2;
+  add(
+      name, kShape,
+      [=](benchmark::State& state, int tokens) {
+        AlignedArray<uint8_t> codes(static_cast<size_t>(tokens) * kWidth);
+        const SwiGluArgs swiglu{.tokens = tokens,
+                                .width = kWidth,
+                                .inverse_scale = 1,
+                                .output = {codes.data(), nullptr},
+                                .output_stride = kWidth};
+        const auto play = [&](const LinearInt4Args& linear, Slice slice) { kernel({linear, swiglu}, slice); };
+        const LinearInt4Args args{.tokens = tokens, .inputs = kShape.inputs, .outputs = kShape.outputs};
+        run<LinearInt4Args, uint8_t>(state, play, args, isa);
+      },
+      kGatedKernelTokens);
+}
+
 void add_available_kernels() {
 #define HOTARU_KERNEL(op, isa) \
   if (isa_available(isa_of_kernel::isa)) add_kernel(#op "_" #isa, isa_of_kernel::isa, op##_##isa);
+#include "kernels/gated_linear/kernels.inc"
 #include "kernels/linear_int4/kernels.inc"
 #include "kernels/linear_int8/kernels.inc"
 #undef HOTARU_KERNEL

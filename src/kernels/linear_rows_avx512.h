@@ -8,6 +8,13 @@
 
 namespace hotaru {
 
+// Rows n .. n+15 of a token, all of them below N.
+static inline __m512 finish_16_rows(const LinearOutput& to, size_t n, __m512i sums) {
+  const __m512i whole = _mm512_add_epi32(sums, _mm512_loadu_si512(to.offset + n));
+  const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_loadu_ps(to.scale + n));
+  return to.bias == nullptr ? y : _mm512_add_ps(y, _mm512_loadu_ps(to.bias + n));
+}
+
 // sums: rows n .. n+15 of token t; the rows at and beyond N are padding.
 static inline void store_16_rows(const LinearOutput& to, size_t t, size_t n, __m512i sums) {
   if (n + 16 > to.outputs) {
@@ -16,9 +23,7 @@ static inline void store_16_rows(const LinearOutput& to, size_t t, size_t n, __m
     return;
   }
   float* out = to.output + t * to.outputs + n;
-  const __m512i whole = _mm512_add_epi32(sums, _mm512_loadu_si512(to.offset + n));
-  __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_loadu_ps(to.scale + n));
-  if (to.bias != nullptr) y = _mm512_add_ps(y, _mm512_loadu_ps(to.bias + n));
+  __m512 y = finish_16_rows(to, n, sums);
   if (to.add_to_output) y = _mm512_add_ps(_mm512_loadu_ps(out), y);
   _mm512_storeu_ps(out, y);
 }

@@ -1,10 +1,16 @@
 // Many tokens with AMX: tiles of 16 tokens x 64 inputs times 64 inputs x 16 rows, two by two. Weights come in panels of
-// up to two blocks x 640 inputs, which stay in L1; the sums of up to 512 tokens wait in memory between the panels of
-// one pair of blocks. Where the weights come from is the business of `Panels`:
+// two blocks x 512 inputs, which stay in L1; up to 512 tokens, as tiles in L2, pass by a panel; their sums wait in
+// memory between the panels of a pair of blocks. While tiles multiply, the vector units have time for other work, a
+// little in every tile step:
 //
-//   begin(panel)    starts to make a panel ready;  advance() does a part of it: called once per tile step, it hides in
-//   finish()        makes the rest of it;          the shadow of the tile unit
-//   block(b)        [steps][16 steps of packed int8][64]: tiles of the finished panel's block b
+//   Weights   begin(order, passes)           makes the first panel ready; `passes` of tokens will go by each
+//             tile(b, step)                  64 inputs x 16 rows of block b of the panel at hand, packed int8
+//             fetch()                        after every step: asks for a part of a later panel
+//             replace(step)                  after every step of the last pass: its tiles are not needed again
+//             next()                         makes the next panel ready
+//   Results   take(sums)                     what a pass has finished, at the end of a pair of blocks
+//             advance()                      after every step: does a part of it
+//             finish()                       does the rest
 #pragma once
 
 #include <cstddef>
@@ -12,228 +18,322 @@
 #include <cstring>
 
 #include "base/slice.h"
+#include "kernels/linear_int4/linear_int4.h"
 #include "kernels/linear_rows_avx512.h"
 #include "kernels/packed.h"
 #include "kernels/x86_intrinsics.h"
 
 namespace hotaru {
+namespace {  // each kernel's own: NUMERICS on weak symbols
 
-inline constexpr size_t kTileTokens = 16;
-inline constexpr size_t kTileInputs = 64;
-inline constexpr size_t kTileBytes = 1024;
-inline constexpr size_t kPanelBlocks = 2;
-inline constexpr size_t kMaxPanelInputs = 640;
-inline constexpr size_t kMaxPanelBytes = kPanelBlocks * kMaxPanelInputs * kRowsPerBlock;
-// From one panel buffer to the next: not a multiple of 4096, or stores into one hold up loads from the other.
-inline constexpr size_t kPanelStride = kMaxPanelBytes + 25 * 64;
-inline constexpr size_t kMaxBlockTokens = 512;
-inline constexpr size_t kActivationBytes = 1280 * 1024;  // of a block of tokens, to stay in L2
+constexpr size_t kTileTokens = 16;
+constexpr size_t kTileInputs = 64;
+constexpr size_t kTileBytes = 1024;
+constexpr size_t kPairBlocks = 2;
+constexpr size_t kPanelInputs = 512;
+constexpr size_t kPanelBytes = kPairBlocks * kPanelInputs * kRowsPerBlock;
+constexpr size_t kMaxBlockTokens = 512;
+constexpr size_t kStoredTokens = 4;
+constexpr size_t kResultBytes = size_t{24} << 10;
+constexpr size_t kPassSums = 2 * kPairBlocks * kTileTokens * kRowsPerBlock;
+
+inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
+
+// Two blocks of 16 rows that are multiplied together, or one: then they are the same.
+struct BlockPair {
+  size_t first, second;
+};
 
 struct TilePanel {
-  size_t first_block;
-  size_t blocks;  // 1 or 2
+  BlockPair blocks;
   size_t first_input;
   size_t inputs;  // a multiple of 32
 };
 
-// All panels of a slice in the order they are used: chunks of inputs inside, pairs of blocks outside.
+// All panels of a slice in the order they are used: chunks of inputs inside, pairs of blocks outside. Block b goes with
+// block b + partner; with partner 0, blocks go with the next one.
 struct TilePanels {
   Slice::Range blocks;
-  size_t inputs, chunks, chunk_inputs;
+  size_t inputs, partner;
+  size_t chunks, chunk_inputs;
 };
 
-// 16 tokens from `row` on. Tokens below `first` are there only because the last tile must be full: it overlaps the one
-// before, and its own are [first, end).
-struct TokenTile {
-  size_t row, first, end;
-};
+inline size_t tile_steps(size_t inputs) { return (inputs + kTileInputs - 1) / kTileInputs; }
 
-// Tokens [begin, end): a multiple of 16, or up to the last of the call. tokens: T >= 16.
-struct TokenBlock {
-  size_t begin, end, tokens;
-};
-
-// Free functions and not members, because a member defined in its class is a weak symbol (NUMERICS 8).
-static inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
-
-static inline size_t tile_steps(const TilePanel& panel) { return (panel.inputs + kTileInputs - 1) / kTileInputs; }
-
-static inline TilePanels tile_panels(Slice::Range blocks, size_t inputs) {
-  const size_t chunks = (inputs + kMaxPanelInputs - 1) / kMaxPanelInputs;
-  const size_t steps = (inputs + kTileInputs - 1) / kTileInputs;
-  const size_t chunk_inputs = (steps + chunks - 1) / chunks * kTileInputs;
-  return {blocks, inputs, (inputs + chunk_inputs - 1) / chunk_inputs, chunk_inputs};
+inline TilePanels tile_panels(Slice::Range blocks, size_t inputs, size_t partner) {
+  const size_t chunks = (inputs + kPanelInputs - 1) / kPanelInputs;
+  const size_t chunk_inputs = (tile_steps(inputs) + chunks - 1) / chunks * kTileInputs;
+  return {blocks, inputs, partner, (inputs + chunk_inputs - 1) / chunk_inputs, chunk_inputs};
 }
 
-static inline size_t panel_count(const TilePanels& panels) {
-  return (panels.blocks.end - panels.blocks.begin + 1) / kPanelBlocks * panels.chunks;
+inline size_t panel_count(const TilePanels& panels) {
+  const size_t blocks = panels.blocks.end - panels.blocks.begin;
+  return (panels.partner != 0 ? blocks : (blocks + 1) / 2) * panels.chunks;
 }
 
-static inline TilePanel panel_at(const TilePanels& panels, size_t index) {
-  const size_t block = panels.blocks.begin + index / panels.chunks * kPanelBlocks;
+inline TilePanel panel_at(const TilePanels& panels, size_t index) {
+  const size_t pair = index / panels.chunks;
   const size_t input = index % panels.chunks * panels.chunk_inputs;
-  return {block, smaller_of(kPanelBlocks, panels.blocks.end - block), input,
-          smaller_of(panels.chunk_inputs, panels.inputs - input)};
-}
-
-static inline size_t tile_count(const TokenBlock& block) {
-  return (block.end - block.begin + kTileTokens - 1) / kTileTokens;
-}
-
-static inline TokenTile tile_at(const TokenBlock& block, size_t index) {
-  const size_t first = block.begin + index * kTileTokens;
-  return {smaller_of(first, block.tokens - kTileTokens), first, smaller_of(first + kTileTokens, block.end)};
+  const size_t inputs = smaller_of(panels.chunk_inputs, panels.inputs - input);
+  if (panels.partner != 0) {
+    const size_t block = panels.blocks.begin + pair;
+    return {{block, block + panels.partner}, input, inputs};
+  }
+  const size_t block = panels.blocks.begin + 2 * pair;
+  return {{block, smaller_of(block + 1, panels.blocks.end - 1)}, input, inputs};
 }
 
 struct TileWorkspace {
-  int32_t* sums;      // [512 / 16 tiles][2 blocks][16 tokens][16 rows]
-  uint8_t* last_row;  // [16][64] the last half step of the last 16 tokens, see tile_source
-  std::byte* free;    // for Panels
+  int32_t* sums;       // [512 / 32 passes][kPassSums] between panels
+  int32_t* finished;   // [2][kPassSums]
+  int8_t* panel;       // for Weights, kPanelBytes
+  std::byte* results;  // for Results, kResultBytes
+  uint8_t* tokens;     // tiles
 };
 
-static inline TileWorkspace tile_workspace(std::byte* workspace) {
-  std::byte* last_row = workspace + kMaxBlockTokens / kTileTokens * kPanelBlocks * kTileBytes;
-  return {reinterpret_cast<int32_t*>(workspace), reinterpret_cast<uint8_t*>(last_row), last_row + kTileBytes};
+// Bytes before the tokens: see linear_workspace_bytes.
+constexpr size_t kTileScratchBytes =
+    (kMaxBlockTokens / (2 * kTileTokens) + 2) * kPassSums * sizeof(int32_t) + kPanelBytes + kResultBytes;
+static_assert(kTileScratchBytes <= kLinearScratchBytes);
+
+inline TileWorkspace tile_workspace(std::byte* workspace) {
+  auto* sums = reinterpret_cast<int32_t*>(workspace);
+  int32_t* finished = sums + kMaxBlockTokens / (2 * kTileTokens) * kPassSums;
+  auto* panel = reinterpret_cast<int8_t*>(finished + 2 * kPassSums);
+  auto* results = reinterpret_cast<std::byte*>(panel + kPanelBytes);
+  return {sums, finished, panel, results, reinterpret_cast<uint8_t*>(results + kResultBytes)};
 }
 
 struct TileJob {
-  PanelJob rows;
+  size_t tokens, inputs;  // T, K
+  const uint8_t* input;   // [T, K] u8
   TileWorkspace workspace;
 };
 
-struct TileSource {
-  const uint8_t* base;
+// Tokens [begin, end) of the call; tile i of step s lies at i * stride + s * kTileBytes.
+struct TokenTiles {
+  size_t begin, end;
+  const uint8_t* tiles;
   size_t stride;
 };
 
-// Inputs k .. k+63 of 16 tokens. When K is an odd multiple of 32 the last step reaches 32 inputs into the next token,
-// where the weights are zero; the last token has no next, so it comes from a copy.
-static inline TileSource tile_source(const TileJob& job, const TokenTile& tile, size_t k) {
-  const bool beyond = k + kTileInputs > job.rows.inputs && tile.row + kTileTokens == job.rows.tokens;
-  if (beyond) return {job.workspace.last_row, kTileInputs};
-  return {job.rows.input + tile.row * job.rows.inputs + k, job.rows.inputs};
-}
-
-static inline void copy_last_half_step(const TileJob& job) {
-  std::memset(job.workspace.last_row, 0, kTileBytes);
-  if (job.rows.inputs % kTileInputs == 0) return;
-  for (size_t t = 0; t < kTileTokens; t++) {
-    const size_t end = (job.rows.tokens - kTileTokens + t + 1) * job.rows.inputs;
-    std::memcpy(job.workspace.last_row + t * kTileInputs, job.rows.input + end - kTileInputs / 2, kTileInputs / 2);
-  }
-}
-
-// Tiles 0 .. 3 are sums[tile][block], 4 and 5 tokens, 6 and 7 weights.
-template <int kTiles, int kBlocks>
-static inline void begin_sums(const int32_t* sums, bool first) {
-  if (first) {
-    _tile_zero(0);
-    if constexpr (kBlocks > 1) _tile_zero(1);
-    if constexpr (kTiles > 1) _tile_zero(2);
-    if constexpr (kTiles > 1 && kBlocks > 1) _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, 64);
-    if constexpr (kBlocks > 1) _tile_loadd(1, sums + 256, 64);
-    if constexpr (kTiles > 1) _tile_loadd(2, sums + 512, 64);
-    if constexpr (kTiles > 1 && kBlocks > 1) _tile_loadd(3, sums + 768, 64);
-  }
-}
-
-template <int kTiles, int kBlocks>
-static inline void end_sums(int32_t* sums) {
-  _tile_stored(0, sums, 64);
-  if constexpr (kBlocks > 1) _tile_stored(1, sums + 256, 64);
-  if constexpr (kTiles > 1) _tile_stored(2, sums + 512, 64);
-  if constexpr (kTiles > 1 && kBlocks > 1) _tile_stored(3, sums + 768, 64);
-}
-
-template <int kTiles, int kBlocks>
-static inline void multiply_step(const TileSource (&tokens)[kTiles], const int8_t* const (&weights)[kPanelBlocks],
-                                 size_t step) {
-  _tile_loadd(6, weights[0] + step * kTileBytes, 64);
-  _tile_loadd(4, tokens[0].base, tokens[0].stride);
-  _tile_dpbusd(0, 4, 6);
-  if constexpr (kTiles > 1) {
-    _tile_loadd(5, tokens[1].base, tokens[1].stride);
-    _tile_dpbusd(2, 5, 6);
-  }
-  if constexpr (kBlocks > 1) {
-    _tile_loadd(7, weights[1] + step * kTileBytes, 64);
-    _tile_dpbusd(1, 4, 7);
-    if constexpr (kTiles > 1) _tile_dpbusd(3, 5, 7);
-  }
-}
-
-// One or two tiles of tokens against a panel.
-template <int kTiles, int kBlocks, typename Panels>
-static inline void multiply_panel(const TileJob& job, const TilePanel& panel, const TokenTile (&tiles)[kTiles],
-                                  int32_t* sums, Panels& panels) {
-  begin_sums<kTiles, kBlocks>(sums, panel.first_input == 0);
-  const int8_t* const weights[kPanelBlocks] = {panels.block(0), panels.block(kBlocks - 1)};
-  for (size_t step = 0; step < tile_steps(panel); step++) {
-    const size_t k = panel.first_input + step * kTileInputs;
-    TileSource tokens[kTiles];
-    for (int i = 0; i < kTiles; i++) tokens[i] = tile_source(job, tiles[i], k);
-    multiply_step<kTiles, kBlocks>(tokens, weights, step);
-    panels.advance();
-  }
-  end_sums<kTiles, kBlocks>(sums);
-}
-
-template <int kBlocks, typename Panels>
-static inline void multiply_tokens(const TileJob& job, const TilePanel& panel, const TokenBlock& tokens,
-                                   Panels& panels) {
-  size_t i = 0;
-  int32_t* sums = job.workspace.sums;
-  for (; i + 2 <= tile_count(tokens); i += 2, sums += 4 * 256) {
-    multiply_panel<2, kBlocks>(job, panel, {tile_at(tokens, i), tile_at(tokens, i + 1)}, sums, panels);
-  }
-  if (i < tile_count(tokens)) multiply_panel<1, kBlocks>(job, panel, {tile_at(tokens, i)}, sums, panels);
-}
-
-static inline void store_tokens(const TileJob& job, const TilePanel& panel, const TokenBlock& tokens) {
-  for (size_t i = 0; i < tile_count(tokens); i++) {
-    const TokenTile tile = tile_at(tokens, i);
-    for (size_t t = tile.first; t < tile.end; t++) {
-      for (size_t b = 0; b < panel.blocks; b++) {
-        const int32_t* sums =
-            job.workspace.sums + ((i * kPanelBlocks + b) * kTileTokens + t - tile.row) * kRowsPerBlock;
-        store_16_rows(job.rows.to, t, (panel.first_block + b) * kRowsPerBlock, _mm512_loadu_si512(sums));
-      }
+// Row by row they lie K bytes apart, often a multiple of 512: in few sets of L1. As tiles, each is 1 KB in one piece.
+// Rows beyond T and inputs beyond K are zeros.
+inline TokenTiles copy_tokens(const TileJob& job, size_t begin, size_t end) {
+  const size_t steps = tile_steps(job.inputs);
+  const size_t tiles = (end - begin + kTileTokens - 1) / kTileTokens;
+  for (size_t t = 0; t < tiles * kTileTokens; t++) {
+    uint8_t* to = job.workspace.tokens + t / kTileTokens * steps * kTileBytes + t % kTileTokens * kTileInputs;
+    if (begin + t >= end) {
+      for (size_t s = 0; s < steps; s++) std::memset(to + s * kTileBytes, 0, kTileInputs);
+      continue;
     }
+    const uint8_t* from = job.input + (begin + t) * job.inputs;
+    const size_t whole = job.inputs / kTileInputs;
+    for (size_t s = 0; s < whole; s++) std::memcpy(to + s * kTileBytes, from + s * kTileInputs, kTileInputs);
+    if (whole == steps) continue;
+    std::memcpy(to + whole * kTileBytes, from + whole * kTileInputs, kTileInputs / 2);
+    std::memset(to + whole * kTileBytes + kTileInputs / 2, 0, kTileInputs / 2);
   }
+  return {begin, end, job.workspace.tokens, steps * kTileBytes};
 }
 
 // Tokens of a block: few enough for L2 and for the sums, equal parts, pairs of tiles.
-static inline size_t block_tokens(const PanelJob& job) {
-  size_t most = kActivationBytes / job.inputs / (2 * kTileTokens) * (2 * kTileTokens);
-  if (most < 2 * kTileTokens) most = 2 * kTileTokens;
+inline size_t block_tokens(const TileJob& job) {
+  constexpr size_t kPair = 2 * kTileTokens;
+  size_t most = kLinearTileBytes / (tile_steps(job.inputs) * kTileInputs) / kPair * kPair;
+  if (most < kPair) most = kPair;
   if (most > kMaxBlockTokens) most = kMaxBlockTokens;
   const size_t blocks = (job.tokens + most - 1) / most;
-  return ((job.tokens + blocks - 1) / blocks + 2 * kTileTokens - 1) / (2 * kTileTokens) * (2 * kTileTokens);
+  return ((job.tokens + blocks - 1) / blocks + kPair - 1) / kPair * kPair;
 }
 
-// T >= 16.
-template <typename Panels>
-static inline void multiply_tiles(const TileJob& job, const TilePanels& order, Panels& panels) {
-  copy_last_half_step(job);
-  const size_t per_block = block_tokens(job.rows);
-  for (size_t begin = 0; begin < job.rows.tokens; begin += per_block) {
-    const TokenBlock tokens = {begin, smaller_of(begin + per_block, job.rows.tokens), job.rows.tokens};
-    panels.begin(panel_at(order, 0), 1);
-    for (size_t p = 0; p < panel_count(order); p++) {
-      const TilePanel panel = panel_at(order, p);
-      panels.finish();
-      const size_t steps = (tile_count(tokens) + 1) / 2 * tile_steps(panel);
-      if (p + 1 < panel_count(order)) panels.begin(panel_at(order, p + 1), steps);
-      if (panel.blocks == 2) {
-        multiply_tokens<2>(job, panel, tokens, panels);
-      } else {
-        multiply_tokens<1>(job, panel, tokens, panels);
-      }
-      if (panel.first_input + panel.inputs == job.rows.inputs) store_tokens(job, panel, tokens);
+// Sums of a pass, of two tiles of tokens with a pair of blocks: [2 tiles][2 blocks][16 tokens][16 rows]. They lie in
+// tiles 0 .. 3; 4 and 5 are tokens, 6 and 7 weights.
+inline void clear_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
+// From one pass to the next, whose sums so far are `next`, or zeros. One tile leaves while the next is still
+// multiplied.
+inline void exchange_sums(int32_t* done, const int32_t* next) {
+  _tile_stored(0, done, 64);
+  if (next == nullptr) {
+    _tile_stored(1, done + 256, 64);
+    _tile_stored(2, done + 512, 64);
+    _tile_stored(3, done + 768, 64);
+    clear_sums();
+    return;
+  }
+  _tile_loadd(0, next, 64);
+  _tile_stored(1, done + 256, 64);
+  _tile_loadd(1, next + 256, 64);
+  _tile_stored(2, done + 512, 64);
+  _tile_loadd(2, next + 512, 64);
+  _tile_stored(3, done + 768, 64);
+  _tile_loadd(3, next + 768, 64);
+}
+
+template <int kTiles>
+inline void multiply_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second) {
+  _tile_loadd(6, first, 64);
+  _tile_loadd(4, tokens, 64);
+  if constexpr (kTiles > 1) _tile_loadd(5, tokens + stride, 64);
+  _tile_loadd(7, second, 64);
+  _tile_dpbusd(0, 4, 6);
+  if constexpr (kTiles > 1) _tile_dpbusd(2, 5, 6);
+  _tile_dpbusd(1, 4, 7);
+  if constexpr (kTiles > 1) _tile_dpbusd(3, 5, 7);
+}
+
+// Finished sums of up to 32 tokens from `token` on.
+struct FinishedSums {
+  const int32_t* sums;  // of a pass
+  size_t token, tokens;
+  BlockPair blocks;
+};
+
+// The 16 sums of token `i` with the first (0) or second block.
+inline __m512i finished_row(const FinishedSums& of, size_t i, size_t block) {
+  const size_t tile = i / kTileTokens * kPairBlocks + block;
+  return _mm512_loadu_si512(of.sums + (tile * kTileTokens + i % kTileTokens) * kRowsPerBlock);
+}
+
+// Calls store(sums, i, count) for tokens i .. i+count-1 of what is finished, kStoredTokens in every tile step, while
+// the next tiles multiply. The sums of i .. i+kStoredTokens-1 may be read whatever the count.
+template <typename Store>
+class Results {
+ public:
+  Results(const TileWorkspace& workspace, const Store& store) : buffers_(workspace.finished), store_(store) {}
+
+  // Where a pass may put its sums: not where those lie that are not stored yet.
+  [[nodiscard]] int32_t* free_sums() const { return buffers_ + (1 - taken_) * kPassSums; }
+  void take(const FinishedSums& sums) {
+    finish();
+    taken_ = 1 - taken_;
+    sums_ = sums;
+    done_ = 0;
+  }
+  [[gnu::always_inline]] void advance() {
+    if (done_ >= sums_.tokens) return;
+    store_(sums_, done_, smaller_of(sums_.tokens - done_, kStoredTokens));
+    done_ += kStoredTokens;
+  }
+  void finish() {
+    while (done_ < sums_.tokens) advance();
+  }
+
+ private:
+  int32_t* buffers_;  // [2][kPassSums]
+  Store store_;
+  FinishedSums sums_ = {};
+  size_t done_ = 0;
+  size_t taken_ = 0;
+};
+
+struct Pass {
+  const uint8_t* tokens;  // one or two tiles, from the panel's first input on
+  size_t stride;
+  size_t steps;
+  int32_t* sums;
+  const int32_t* next_sums;  // null: zeros
+};
+
+// Works on copies: what nothing else can see stays in registers, although tile loads count as reads of all memory.
+template <int kTiles, bool kIsLast, typename Weights, typename Store>
+inline void multiply_pass(const Pass& pass, Weights& weights, Results<Store>& results) {
+  const auto [tokens, stride, steps, sums, next_sums] = pass;
+  Weights my_weights = weights;
+  Results<Store> my_results = results;
+  for (size_t step = 0; step < steps; step++) {
+    multiply_step<kTiles>(tokens + step * kTileBytes, stride, my_weights.tile(0, step), my_weights.tile(1, step));
+    my_weights.fetch();
+    if constexpr (kIsLast) my_weights.replace(step);
+    my_results.advance();
+  }
+  exchange_sums(sums, next_sums);
+  weights = my_weights;
+  results = my_results;
+}
+
+template <typename Weights, typename Store>
+inline void multiply_panel(const TileJob& job, const TokenTiles& tokens, const TilePanel& panel, Weights& weights,
+                           Results<Store>& results) {
+  const bool begins = panel.first_input == 0;
+  const bool ends = panel.first_input + panel.inputs == job.inputs;
+  const uint8_t* tiles = tokens.tiles + panel.first_input / kTileInputs * kTileBytes;
+  Pass pass = {tiles, tokens.stride, tile_steps(panel.inputs), nullptr, nullptr};
+  int32_t* waiting = job.workspace.sums;
+  for (size_t t = tokens.begin; t < tokens.end; t += 2 * kTileTokens) {
+    const size_t count = smaller_of(2 * kTileTokens, tokens.end - t);
+    const bool is_last = t + count == tokens.end;
+    pass.sums = ends ? results.free_sums() : waiting;
+    waiting = is_last ? job.workspace.sums : waiting + kPassSums;
+    pass.next_sums = (is_last ? ends : begins) ? nullptr : waiting;
+    if (!is_last) {
+      multiply_pass<2, false>(pass, weights, results);
+    } else if (count > kTileTokens) {
+      multiply_pass<2, true>(pass, weights, results);
+    } else {
+      multiply_pass<1, true>(pass, weights, results);
     }
+    if (ends) results.take({pass.sums, t, count, panel.blocks});
+    pass.tokens += 2 * tokens.stride;
   }
 }
 
+// T >= 16.
+template <typename Weights, typename Store>
+inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights& weights, Results<Store>& results) {
+  const size_t per_block = block_tokens(job);
+  for (size_t begin = 0; begin < job.tokens; begin += per_block) {
+    const TokenTiles tokens = copy_tokens(job, begin, smaller_of(begin + per_block, job.tokens));
+    weights.begin(order, (tokens.end - begin + 2 * kTileTokens - 1) / (2 * kTileTokens));
+    clear_sums();
+    for (size_t p = 0; p < panel_count(order); p++) {
+      multiply_panel(job, tokens, panel_at(order, p), weights, results);
+      weights.next();
+    }
+    results.finish();
+  }
+}
+
+// Floats, what a linear layer alone writes.
+struct StoreFloats {
+  LinearOutput to;
+
+  [[gnu::always_inline]] void operator()(const FinishedSums& sums, size_t i, size_t count) const {
+    const auto [first, second] = sums.blocks;
+    for (const size_t end = i + count; i < end; i++) {
+      store_16_rows(to, sums.token + i, first * kRowsPerBlock, finished_row(sums, i, 0));
+      if (second != first) store_16_rows(to, sums.token + i, second * kRowsPerBlock, finished_row(sums, i, 1));
+    }
+  }
+};
+
+// Asks for the weights of a later panel, a line of both blocks in every step. Few tokens leave few steps: then only
+// every so many lines, from which the processor's own prefetcher goes on; unlike this instruction, that one keeps no
+// place of the first-level cache's fill queue, and tile loads need those.
+struct PanelFetch {
+  const char* first;
+  const char* second;
+  size_t bytes, stride;  // of one block; from line to line
+  size_t done;
+};
+
+inline PanelFetch fetch_in_steps(const void* first, const void* second, size_t bytes, size_t steps) {
+  return {static_cast<const char*>(first), static_cast<const char*>(second), bytes, (bytes / steps + 63) / 64 * 64, 0};
+}
+
+inline void advance_fetch(PanelFetch& fetch) {
+  if (fetch.done >= fetch.bytes) return;
+  _mm_prefetch(fetch.first + fetch.done, _MM_HINT_T1);
+  _mm_prefetch(fetch.second + fetch.done, _MM_HINT_T1);
+  fetch.done += fetch.stride;
+}
+
+}  // namespace
 }  // namespace hotaru

@@ -76,6 +76,15 @@ static inline simde__m512i _mm512_cvtps_epi32(simde__m512 a) {
   return simde_mm512_inserti64x4(simde_mm512_castsi256_si512(simde_mm256_cvtps_epi32(low)),
                                  simde_mm256_cvtps_epi32(high), 1);
 }
+static inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i a) {
+  int32_t lanes[16];
+  uint8_t bytes[16];
+  std::memcpy(lanes, &a, sizeof a);
+  for (size_t i = 0; i < 16; i++) bytes[i] = static_cast<uint8_t>(lanes[i]);
+  simde__m128i result;
+  std::memcpy(&result, bytes, sizeof result);
+  return result;
+}
 
 // AMX: eight tiles of 16 rows x 64 bytes, as tile_config.h configures them (Intel SDM, TDPBUSD and its family).
 struct EmulatedTile {

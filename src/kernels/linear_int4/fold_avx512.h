@@ -10,15 +10,15 @@
 
 namespace hotaru {
 
-// Half of a group: its steps 4 * half .. 4 * half + 3. out: [4 steps][16 rows][4 inputs] s8, 64-byte aligned
-static inline void fold_half_group(const uint8_t* group, size_t half, int8_t* out) {
+// out: [8 steps][16 rows][4 inputs] s8, 64-byte aligned
+static inline void fold_group(const uint8_t* group, int8_t* out) {
   const __m512i nibble = _mm512_set1_epi8(15);
   const __m512i row = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group + kGroupCodeBytes)));
   const __m512i multiplier = _mm512_or_si512(row, _mm512_slli_epi32(row, 16));       // 16 bits each, two to a row
   const __m512i offset = _mm512_mullo_epi16(multiplier, _mm512_set1_epi16(0x0808));  // bytes of 8 * m
-  HOTARU_UNROLL(2)
-  for (size_t i = 0; i < 2; i++) {
-    const __m512i codes = _mm512_loadu_si512(group + 64 * (2 * half + i));
+  HOTARU_UNROLL(4)
+  for (size_t i = 0; i < 4; i++) {
+    const __m512i codes = _mm512_loadu_si512(group + 64 * i);
     // One 16-bit product is two 8-bit ones: (n0 + 256 n1) * m, and n0 * m <= 225 carries nothing over.
     const __m512i even = _mm512_mullo_epi16(_mm512_and_si512(codes, nibble), multiplier);
     const __m512i odd = _mm512_mullo_epi16(_mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble), multiplier);
@@ -29,10 +29,7 @@ static inline void fold_half_group(const uint8_t* group, size_t half, int8_t* ou
 
 // packed: K/32 groups of one block -> panel[K/4][16 rows][4 inputs] s8, 64-byte aligned
 static inline void fold_multipliers(const uint8_t* packed, size_t groups, int8_t* panel) {
-  for (size_t g = 0; g < groups; g++, packed += kGroupBytes, panel += 2 * kGroupCodeBytes) {
-    fold_half_group(packed, 0, panel);
-    fold_half_group(packed, 1, panel + kGroupCodeBytes);
-  }
+  for (size_t g = 0; g < groups; g++, packed += kGroupBytes, panel += 2 * kGroupCodeBytes) fold_group(packed, panel);
 }
 
 }  // namespace hotaru

@@ -14,6 +14,7 @@
 //   low plane:  offset from zl, scale[n], bias, always residual
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -38,12 +39,20 @@ struct LinearInt4Args {
 
 using LinearInt4Kernel = void (*)(const LinearInt4Args& args, Slice slice);
 
-// Upper bound over all ISAs of one thread's scratch: activation sums (8 bytes per token and group), an unpacked panel
-// of 32 output rows or 16 bits for the activations of 16 tokens, tiles and their sums.
+// Tokens that AMX copies as tiles: as many as stay in a second-level cache, but 32 of any length.
+inline constexpr size_t kLinearTileBytes = size_t{1280} << 10;
+inline constexpr size_t kLinearScratchBytes = size_t{128} << 10;
+
+// Upper bound over all ISAs of one thread's scratch: activation sums (8 bytes per token and group) and an unpacked
+// panel of 32 output rows or 16 bits for the activations of 16 tokens; or tiles of tokens; and what does not grow.
 constexpr size_t linear_workspace_bytes(int tokens, int inputs) {
-  const size_t sums = static_cast<size_t>(tokens) * static_cast<size_t>(inputs) / kGroupInputs * 16;
-  const size_t panel = static_cast<size_t>(inputs) * 32;
-  return sums + panel + (size_t{128} << 10);
+  const auto rows = static_cast<size_t>(tokens);
+  const auto width = static_cast<size_t>(inputs);
+  const size_t sums = rows * width / kGroupInputs * 16;
+  const size_t panel = width * 32;
+  const size_t tile_width = (width + 63) / 64 * 64;
+  const size_t tiles = std::min((rows + 15) / 16 * 16 * tile_width, std::max(kLinearTileBytes, 32 * tile_width));
+  return std::max(sums + panel, tiles) + kLinearScratchBytes;
 }
 
 }  // namespace hotaru

@@ -5,55 +5,60 @@
 namespace hotaru {
 namespace {
 
-// Panels where they lie: the packed order is tiles already. Only a panel that ends with half a tile is copied, to have
+// Panels where they lie: the packed order is tiles already. Only half a tile at the end of a block is copied, to have
 // zeros after it and not the next block.
-class PlainPanels {
+class PlainTiles {
  public:
-  PlainPanels(const int8_t* weight, size_t inputs, std::byte* buffer)
-      : weight_(weight), inputs_(inputs), buffer_(reinterpret_cast<int8_t*>(buffer)) {}
+  PlainTiles(const int8_t* weight, size_t inputs, int8_t* spare) : weight_(weight), inputs_(inputs), spare_(spare) {}
 
-  void begin(const TilePanel& panel, size_t steps) {
-    panel_ = panel;
-    done_ = 0;
-    per_step_ = (panel.inputs * kRowsPerBlock + steps - 1) / steps;
+  void begin(const TilePanels& order, size_t passes) {
+    order_ = order;
+    passes_ = passes;
+    index_ = 0;
+    announce();
   }
 
-  // Fetches a part of the next panel.
-  void advance() {
-    const size_t last = panel_.inputs * kRowsPerBlock;
-    const size_t end = smaller_of(done_ + per_step_, last);
-    for (; done_ < end; done_ += 64) {
-      for (size_t b = 0; b < panel_.blocks; b++) {
-        _mm_prefetch(reinterpret_cast<const char*>(in_place(b) + done_), _MM_HINT_T1);
-      }
-    }
+  [[nodiscard]] const int8_t* tile(size_t block, size_t step) const {
+    return step == half_step_ ? spare_ + block * kTileBytes : here_[block] + step * kTileBytes;
   }
 
-  void finish() {
-    const size_t bytes = panel_.inputs * kRowsPerBlock;
-    for (size_t b = 0; b < panel_.blocks; b++) ready_[b] = in_place(b);
-    if (panel_.inputs % kTileInputs == 0) return;
-    for (size_t b = 0; b < panel_.blocks; b++) {
-      int8_t* copy = buffer_ + b * tile_steps(panel_) * kTileBytes;
-      std::memcpy(copy, ready_[b], bytes);
-      std::memset(copy + bytes, 0, kTileBytes / 2);
-      ready_[b] = copy;
-    }
-  }
+  void fetch() { advance_fetch(fetch_); }
+  void replace(size_t /*step*/) {}  // there is nothing to replace in
 
-  [[nodiscard]] const int8_t* block(size_t b) const { return ready_[b]; }
+  void next() {
+    if (++index_ < panel_count(order_)) announce();
+  }
 
  private:
-  [[nodiscard]] const int8_t* in_place(size_t b) const {
-    return weight_ + ((panel_.first_block + b) * inputs_ + panel_.first_input) * kRowsPerBlock;
+  [[nodiscard]] const int8_t* in_place(size_t block, size_t first_input) const {
+    return weight_ + (block * inputs_ + first_input) * kRowsPerBlock;
+  }
+
+  void announce() {
+    const TilePanel panel = panel_at(order_, index_);
+    const size_t steps = tile_steps(panel.inputs);
+    here_[0] = in_place(panel.blocks.first, panel.first_input);
+    here_[1] = in_place(panel.blocks.second, panel.first_input);
+    half_step_ = panel.inputs % kTileInputs == 0 ? steps : steps - 1;
+    for (size_t b = 0; b < kPairBlocks && half_step_ < steps; b++) {
+      std::memcpy(spare_ + b * kTileBytes, here_[b] + half_step_ * kTileBytes, kTileBytes / 2);
+      std::memset(spare_ + b * kTileBytes + kTileBytes / 2, 0, kTileBytes / 2);
+    }
+    if (index_ + 1 == panel_count(order_)) return;
+    const TilePanel coming = panel_at(order_, index_ + 1);
+    fetch_ = fetch_in_steps(in_place(coming.blocks.first, coming.first_input),
+                            in_place(coming.blocks.second, coming.first_input), coming.inputs * kRowsPerBlock,
+                            passes_ * steps);
   }
 
   const int8_t* weight_;
   size_t inputs_;
-  int8_t* buffer_;  // [kMaxPanelBytes]
-  TilePanel panel_ = {};
-  size_t done_ = 0, per_step_ = 0;  // bytes of each block of panel_: fetched; to fetch per step
-  const int8_t* ready_[kPanelBlocks] = {};
+  int8_t* spare_;  // [2 blocks][kTileBytes]
+  TilePanels order_ = {};
+  size_t passes_ = 0, index_ = 0;
+  const int8_t* here_[kPairBlocks] = {};
+  size_t half_step_ = 0;  // whose tiles are in spare_; beyond the last where none are
+  PanelFetch fetch_ = {};
 };
 
 }  // namespace
@@ -68,10 +73,10 @@ void linear_int8_amx(const LinearInt8Args& args, Slice slice) {
   }
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
   if (blocks.begin == blocks.end) return;
-  const TileJob job = {{tokens, inputs, args.input, {outputs, args.offset, args.scale, nullptr, args.output, false}},
-                       tile_workspace(args.workspace)};
-  PlainPanels panels(args.weight, inputs, job.workspace.free);
-  multiply_tiles(job, tile_panels(blocks, inputs), panels);
+  const TileJob job = {tokens, inputs, args.input, tile_workspace(args.workspace)};
+  PlainTiles weights(args.weight, inputs, job.workspace.panel);
+  Results results(job.workspace, StoreFloats{{outputs, args.offset, args.scale, nullptr, args.output, false}});
+  multiply_tiles(job, tile_panels(blocks, inputs, 0), weights, results);
 }
 
 }  // namespace hotaru

@@ -1,11 +1,14 @@
 // A gated linear gives the bits of its two ops after each other, with every ISA's kernels and any number of threads.
-#include "kernels/gated_linear.h"
+#include "kernels/gated_linear/gated_linear.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
+#include "kernels/emulation/tested_kernels.h"
 #include "kernels/kernel_list.h"
+#include "kernels/kernel_set.h"
 #include "kernels/linear_problem.h"
 
 namespace hotaru {
@@ -58,6 +61,15 @@ class GatedProblem {
     return {codes.data(), codes.data() + codes.size()};
   }
 
+  [[nodiscard]] std::vector<uint8_t> found(const TestedKernel<GatedLinearArgs>& kernel, int slices) {
+    AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<uint8_t> codes = output();
+    if (!kernel.emulated) prepare_thread(kernel.isa);
+    for (int i = 0; i < slices; i++) kernel.run(args(codes, workspace.data()), Slice{i, slices});
+    if (!kernel.emulated) release_thread(kernel.isa);
+    return {codes.data(), codes.data() + codes.size()};
+  }
+
  private:
   [[nodiscard]] AlignedArray<uint8_t> output() const {
     return AlignedArray<uint8_t>(2 * static_cast<size_t>(linear_.shape.tokens) * stride_);
@@ -87,6 +99,24 @@ TEST(GatedLinear, GivesTheBitsOfItsTwoOps) {
         EXPECT_EQ(problem.found(kernel_set(isa), slices), wanted)
             << isa_name(isa) << ", " << slices << " slices, T " << c.tokens << " F " << c.width;
       }
+    }
+  }
+}
+
+// A kernel of its own, also on machines that lack its ISA: tokens that fill no tile and several blocks of them, panels
+// with half a tile left, slices with one line of codes and with many.
+TEST(GatedLinear, KernelsEqualTheTwoOps) {
+  struct Case {
+    int tokens, inputs, width, slices;
+    bool bias;
+  };
+  for (const auto& kernel : tested_kernels<GatedLinearArgs>()) {
+    fmt::print("{}\n", kernel.how());
+    for (const Case& c : {Case{16, 32, 64, 1, false}, Case{17, 1056, 64, 1, true}, Case{45, 96, 192, 2, true},
+                          Case{70, 640, 128, 3, false}, Case{530, 64, 64, 1, false}}) {
+      GatedProblem problem(c.tokens, c.inputs, c.width, c.bias, false);
+      EXPECT_EQ(problem.found(kernel, c.slices), problem.wanted())
+          << kernel.how() << " T " << c.tokens << " K " << c.inputs << " F " << c.width;
     }
   }
 }

@@ -1,6 +1,8 @@
-#include "kernels/gated_linear.h"
+#include "kernels/gated_linear/gated_linear.h"
 
 #include <algorithm>
+
+#include "kernels/kernel_set.h"
 
 namespace hotaru {
 namespace {
@@ -30,20 +32,7 @@ LinearInt4Args some_rows(const LinearInt4Args& all, size_t first, size_t count, 
   return some;
 }
 
-}  // namespace
-
-bool is_gated_linear(const LinearInt4Args& linear, const SwiGluArgs& swiglu) {
-  return swiglu.gate == linear.output && !linear.add_to_output && linear.outputs == 2 * swiglu.width &&
-         swiglu.width % static_cast<int>(kUnitChannels) == 0;
-}
-
-size_t gated_linear_workspace_bytes(int tokens, int inputs) {
-  const auto rows = static_cast<size_t>(tokens);
-  // Fewer rows make wider pieces, but never more floats than these.
-  return aligned_linear_bytes(tokens, inputs) + std::max(kPieceFloats, rows * kUnitChannels * 2) * sizeof(float);
-}
-
-void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Slice slice) {
+void play_pieces(const GatedLinearArgs& args, const KernelSet& kernels, Slice slice) {
   const auto tokens = static_cast<size_t>(args.linear.tokens);
   const auto width = static_cast<size_t>(args.swiglu.width);
   const Slice::Range units = slice.range(width / kUnitChannels);
@@ -63,6 +52,29 @@ void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Sl
     product.input_stride = count;
     product.output = planes_from(product.output, first);
     kernels.swiglu(product, Slice{});
+  }
+}
+
+}  // namespace
+
+bool is_gated_linear(const LinearInt4Args& linear, const SwiGluArgs& swiglu) {
+  return swiglu.gate == linear.output && !linear.add_to_output && linear.outputs == 2 * swiglu.width &&
+         swiglu.width % static_cast<int>(kUnitChannels) == 0;
+}
+
+size_t gated_linear_workspace_bytes(int tokens, int inputs) {
+  const auto rows = static_cast<size_t>(tokens);
+  // Fewer rows make wider pieces, but never more floats than these.
+  return aligned_linear_bytes(tokens, inputs) + std::max(kPieceFloats, rows * kUnitChannels * 2) * sizeof(float);
+}
+
+void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Slice slice) {
+  const bool has_kernel =
+      kernels.gated_linear != nullptr && args.linear.tokens >= kGatedKernelTokens && args.swiglu.output.high == nullptr;
+  if (has_kernel) {
+    kernels.gated_linear(args, slice);
+  } else {
+    play_pieces(args, kernels, slice);
   }
 }
 
