@@ -32,22 +32,33 @@ static inline void store_blocks_512(const LinearOutput& to, size_t first_token, 
   }
 }
 
-// panel[b]: [K/4][16 rows][4 inputs] of block[b]
+// Inputs [begin, end) of K, a multiple of 16 of them. The sums of a part wait in memory for the next one:
+// [T][kBlocks][16]; with one part for all inputs there are none.
+struct PanelPart {
+  size_t begin, end;
+  int32_t* sums;
+};
+
+// panel[b]: [inputs of the part / 4][16 rows][4 inputs] of block[b]
 template <int kTokens, int kBlocks>
-static inline void panel_chunk_512(const PanelJob& job, size_t first_token, const size_t (&block)[kBlocks],
-                                   const int8_t* const (&panel)[kBlocks]) {
+static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
+                                   const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks]) {
   __m512i sums[kTokens][kBlocks];
+  int32_t* waiting = part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
   for (size_t t = 0; t < kTokens; t++) {
     HOTARU_UNROLL(2)
-    for (size_t b = 0; b < kBlocks; b++) sums[t][b] = _mm512_setzero_si512();
+    for (size_t b = 0; b < kBlocks; b++) {
+      sums[t][b] =
+          part.begin == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(waiting + (t * kBlocks + b) * kRowsPerBlock);
+    }
   }
-  const uint8_t* u = job.input + first_token * job.inputs;
+  const uint8_t* u = job.input + first_token * job.inputs + part.begin;
   const int8_t* from[kBlocks];
   HOTARU_UNROLL(2)
   for (size_t b = 0; b < kBlocks; b++) from[b] = panel[b];
   // Groups of steps share one look at the rows' addresses: there are more rows than address registers.
-  for (size_t k = 0; k < job.inputs; k += 4 * kInputsPerStep) {
+  for (size_t k = 0; k < part.end - part.begin; k += 4 * kInputsPerStep) {
     HOTARU_UNROLL(4)
     for (size_t i = k; i < k + 4 * kInputsPerStep; i += kInputsPerStep) {
       __m512i weights[kBlocks];
@@ -61,6 +72,14 @@ static inline void panel_chunk_512(const PanelJob& job, size_t first_token, cons
       }
     }
   }
+  if (part.end < job.inputs) {
+    HOTARU_UNROLL(12)
+    for (size_t t = 0; t < kTokens; t++) {
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) _mm512_storeu_si512(waiting + (t * kBlocks + b) * kRowsPerBlock, sums[t][b]);
+    }
+    return;
+  }
   __m512i done[kTokens][kBlocks];
   HOTARU_UNROLL(12)
   for (size_t t = 0; t < kTokens; t++) {
@@ -72,32 +91,37 @@ static inline void panel_chunk_512(const PanelJob& job, size_t first_token, cons
 
 // The last, smaller chunk.
 template <int kTokens, int kBlocks>
-static inline void panel_rest_512(const PanelJob& job, size_t first_token, const size_t (&block)[kBlocks],
-                                  const int8_t* const (&panel)[kBlocks]) {
+static inline void panel_rest_512(const PanelJob& job, const PanelPart& part, size_t first_token,
+                                  const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks]) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, first_token, block, panel);
+      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, block, panel);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, first_token, block, panel);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, block, panel);
     }
   }
 }
 
-// All tokens. `next` .. `next_end` is the packed memory that comes after this panel: it is fetched meanwhile.
+// Weights that come next, to be fetched meanwhile: so many bytes of each block.
 template <int kBlocks>
-static inline void panel_all_tokens_512(const PanelJob& job, const size_t (&block)[kBlocks],
-                                        const int8_t* const (&panel)[kBlocks], const void* next, size_t next_bytes) {
-  const auto* ahead = static_cast<const char*>(next);
+struct PanelAhead {
+  const void* of[kBlocks];
+  size_t bytes;
+};
+
+template <int kBlocks>
+static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const size_t (&block)[kBlocks],
+                                        const int8_t* const (&panel)[kBlocks], const PanelAhead<kBlocks>& ahead) {
   const size_t chunks = (job.tokens + kPanelTokens512 - 1) / kPanelTokens512;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
-    for (size_t b = next_bytes * chunk / chunks; b < next_bytes * (chunk + 1) / chunks; b += 64) {
-      _mm_prefetch(ahead + b, _MM_HINT_T1);
+    for (size_t i = ahead.bytes * chunk / chunks; i < ahead.bytes * (chunk + 1) / chunks; i += 64) {
+      for (const void* next : ahead.of) _mm_prefetch(static_cast<const char*>(next) + i, _MM_HINT_T1);
     }
     const size_t t = chunk * kPanelTokens512;
     if (job.tokens - t >= kPanelTokens512) {
-      panel_chunk_512<kPanelTokens512, kBlocks>(job, t, block, panel);
+      panel_chunk_512<kPanelTokens512, kBlocks>(job, part, t, block, panel);
     } else {
-      panel_rest_512<kPanelTokens512 - 1, kBlocks>(job, t, block, panel);
+      panel_rest_512<kPanelTokens512 - 1, kBlocks>(job, part, t, block, panel);
     }
   }
 }

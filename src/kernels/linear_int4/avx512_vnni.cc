@@ -88,21 +88,44 @@ void few_rows(const Stream& stream, Slice::Range blocks) {
   for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens<1>(stream, {block});
 }
 
-void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, int8_t* panel) {
+// Inputs of a panel: two blocks of them stay in L1, beside the tokens that go by. With many tokens unpacking is a small
+// part of the work, and their sums would leave L1 instead: then a panel has all inputs.
+constexpr size_t kPanelInputs = 768;
+constexpr size_t kPanelTokens = 192;
+
+// kBlocks blocks from `block` on, in parts of K.
+template <int kBlocks>
+void unpacked_blocks(const PanelJob& job, const uint8_t* weight, size_t block, std::byte* workspace) {
   const size_t groups = job.inputs / kGroupInputs;
-  const size_t panel_bytes = job.inputs * kRowsPerBlock;
-  const size_t block_bytes = groups * kGroupBytes;
+  const size_t parts = job.tokens > kPanelTokens ? 1 : (job.inputs + kPanelInputs - 1) / kPanelInputs;
+  const size_t panel_bytes = (parts > 1 ? kPanelInputs : job.inputs) * kRowsPerBlock;
+  auto* panels = reinterpret_cast<int8_t*>(workspace);
+  auto* sums = reinterpret_cast<int32_t*>(panels + kBlocks * panel_bytes);
+  size_t blocks[kBlocks];
+  const int8_t* panel[kBlocks];
+  for (size_t b = 0; b < kBlocks; b++) {
+    blocks[b] = block + b;
+    panel[b] = panels + b * panel_bytes;
+  }
+  for (size_t p = 0; p < parts; p++) {
+    const size_t begin = groups * p / parts;
+    const size_t end = groups * (p + 1) / parts;
+    // After the last part come the first groups of the next blocks, or what lies behind the weights.
+    const size_t next = p + 1 < parts ? end : kBlocks * groups;
+    PanelAhead<kBlocks> ahead = {{}, (groups / parts + 1) * kGroupBytes};
+    for (size_t b = 0; b < kBlocks; b++) {
+      const uint8_t* packed = weight + (block + b) * groups * kGroupBytes;
+      fold_multipliers(packed + begin * kGroupBytes, end - begin, panels + b * panel_bytes);
+      ahead.of[b] = packed + next * kGroupBytes;
+    }
+    panel_all_tokens_512<kBlocks>(job, {begin * kGroupInputs, end * kGroupInputs, sums}, blocks, panel, ahead);
+  }
+}
+
+void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, std::byte* workspace) {
   size_t block = blocks.begin;
-  for (; block + 2 <= blocks.end; block += 2) {
-    const uint8_t* packed = weight + block * block_bytes;
-    fold_multipliers(packed, 2 * groups, panel);
-    panel_all_tokens_512<2>(job, {block, block + 1}, {panel, panel + panel_bytes}, packed + 2 * block_bytes,
-                            2 * block_bytes);
-  }
-  if (block < blocks.end) {
-    fold_multipliers(weight + block * block_bytes, groups, panel);
-    panel_all_tokens_512<1>(job, {block}, {panel}, nullptr, 0);
-  }
+  for (; block + 2 <= blocks.end; block += 2) unpacked_blocks<2>(job, weight, block, workspace);
+  if (block < blocks.end) unpacked_blocks<1>(job, weight, block, workspace);
 }
 
 }  // namespace
@@ -120,7 +143,7 @@ void linear_int4_avx512_vnni(const LinearInt4Args& args, Slice slice) {
     negated_group_sums(args.input, job.tokens * groups, start);
     few_rows({job, groups, args.weight, start}, blocks);
   } else {
-    many_rows(job, args.weight, blocks, reinterpret_cast<int8_t*>(args.workspace));
+    many_rows(job, args.weight, blocks, args.workspace);
   }
 }
 
