@@ -66,8 +66,9 @@ inline void store_sums(int32_t* to, size_t row_bytes) {
 
 void score(const QueryBlock& block, const BlockScratch& scratch, size_t padded_width) {
   const size_t width = block.width();
+  const bool reads_cold = block.reads_cold();
   for (size_t page = 0; page < block.pages(); page++) {
-    const uint8_t* next = block.page_keys(smaller(page + 1, block.pages() - 1));
+    const uint8_t* next = reads_cold ? block.page_keys(smaller(page + 1, block.pages() - 1)) : nullptr;
     clear_sums();
     add_products({scratch.queries, padded_width, block.page_keys(page), width}, scratch.rest, next);
     store_sums(scratch.scores + page * kPageTokens, scratch.stride * sizeof(int32_t));
@@ -103,10 +104,11 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch, size_t first) {
   if constexpr (N > 1) _tile_zero(1);
   if constexpr (N > 2) _tile_zero(2);
   if constexpr (N > 3) _tile_zero(3);
+  const bool reads_cold = block.reads_cold();
   for (size_t page = 0; page < block.pages(); page++) {
     const int8_t* values = block.page_values(page) + first * kPageTokens;
     const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + first * kPageTokens;
-    prefetch_ahead(next, N * kTileBytes);
+    if (reads_cold) prefetch_ahead(next, N * kTileBytes);
     _tile_loadd(4, scratch.codes + page * kPageTokens, scratch.stride);
     _tile_loadd(5, values, 64);
     _tile_dpbusd(0, 4, 5);

@@ -50,6 +50,8 @@ struct QueryBlock {
   [[nodiscard]] const uint8_t* page_columns(size_t page) const {
     return args->key_bias.columns + 2 * page * page_side_bytes(width());
   }
+  // Whether its keys and values come from memory: one token's. Of many, the block before has left them in a cache.
+  [[nodiscard]] bool reads_cold() const { return tokens == 1; }
   [[nodiscard]] bool splits() const { return args->key_bias.high != nullptr; }
   [[nodiscard]] const int8_t* page_values(size_t page) const {
     const std::byte* base = args->pages[first_token][page] + args->value_offset;
