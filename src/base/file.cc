@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -18,6 +19,8 @@
 
 namespace hotaru {
 namespace {
+
+constexpr size_t kLargePageBytes = size_t{2} << 20;
 
 // Temporaries of unfinished outputs, where a signal handler can find them: no lock, no allocation, a fixed number of
 // slots.
@@ -104,6 +107,8 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
     file.size_ = 0;
     return system_error(path, "map", errno);
   }
+  // A wish, for weights: streaming them from 4 KB pages takes a tenth longer than from large ones.
+  (void)::madvise(address, file.size_, MADV_HUGEPAGE);
   file.data_ = static_cast<const std::byte*>(address);
   return file;
 }
@@ -158,7 +163,8 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
       temporary_(std::exchange(other.temporary_, {})),
       descriptor_(std::exchange(other.descriptor_, -1)),
       is_unnamed_(other.is_unnamed_),
-      position_(other.position_) {}
+      position_(other.position_),
+      pending_(std::move(other.pending_)) {}
 
 OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
   std::swap(path_, other.path_);
@@ -166,6 +172,7 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
   std::swap(is_unnamed_, other.is_unnamed_);
   std::swap(position_, other.position_);
+  std::swap(pending_, other.pending_);
   return *this;
 }
 
@@ -180,8 +187,26 @@ void OutputFile::discard() {
 
 Result<void> OutputFile::write(std::span<const std::byte> bytes) {
   CHECK_GE(descriptor_, 0);
-  TRY(write_all(descriptor_, path_, bytes, position_));
-  position_ += bytes.size();
+  while (!bytes.empty()) {
+    const size_t room = kLargePageBytes - position_ % kLargePageBytes;
+    const bool skips_pending = pending_.empty() && bytes.size() >= room;
+    const size_t count =
+        skips_pending ? room + (bytes.size() - room) / kLargePageBytes * kLargePageBytes : std::min(room, bytes.size());
+    if (skips_pending) {
+      TRY(write_all(descriptor_, path_, bytes.first(count), position_));
+    } else {
+      pending_.insert(pending_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(count));
+    }
+    position_ += count;
+    bytes = bytes.subspan(count);
+    if (count == room) TRY(flush());
+  }
+  return {};
+}
+
+Result<void> OutputFile::flush() {
+  TRY(write_all(descriptor_, path_, pending_, position_ - pending_.size()));
+  pending_.clear();
   return {};
 }
 
@@ -190,11 +215,13 @@ Result<void> OutputFile::write(std::string_view text) { return write(std::as_byt
 Result<void> OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   CHECK_GE(descriptor_, 0);
   CHECK_LE(offset + bytes.size(), position_);
+  TRY(flush());
   return write_all(descriptor_, path_, bytes, offset);
 }
 
 Result<void> OutputFile::commit() {
   CHECK_GE(descriptor_, 0);
+  TRY(flush());
   if (::fsync(descriptor_) != 0) return system_error(path_, "write", errno);
   if (is_unnamed_) {
     const std::string link = fmt::format("/proc/self/fd/{}", descriptor_);

@@ -6,12 +6,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
 namespace hotaru {
 
-// A whole file, mapped read-only. The mapping lives as long as the object; moves keep addresses.
+// A whole file, mapped read-only, in large pages where the system has it in such. The mapping lives as long as the
+// object; moves keep addresses.
 class MappedFile {
  public:
   // Errors: kNotFound (no such file), kIo (permission, a directory, ...). An empty file maps to an empty span.
@@ -36,7 +38,9 @@ Result<std::string> read_text_file(const std::string& path, size_t max_bytes = s
 // An output file: written without a name where the file system can (a killed process then leaves nothing), otherwise to
 // "<path>.<pid>.tmp" beside its destination; commit() fsyncs, names and renames it. If commit() is
 // not reached (error, exception, signal handler that unwinds) the temporary is removed and the old file stays as it
-// was. A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason.
+// was. A failed write (full disk, read-only folder) is an error naming the path and the operating system's reason, of
+// this write, a later one or commit(): bytes go to the system in whole large pages, so that its cache keeps them as
+// such and who maps the file later gets them as such.
 class OutputFile {
  public:
   // `may_be_unnamed` false: as on a file system that knows only named files.
@@ -55,11 +59,13 @@ class OutputFile {
  private:
   OutputFile() = default;
   void discard();
+  Result<void> flush();
   std::string path_;
   std::string temporary_;
   int descriptor_ = -1;
   bool is_unnamed_ = false;
   uint64_t position_ = 0;
+  std::vector<std::byte> pending_;  // the last bytes before position_, not yet the system's
 };
 
 // Removes the temporaries of this process's unfinished OutputFiles. Async-signal-safe; called on SIGINT and SIGTERM.

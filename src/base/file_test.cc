@@ -136,12 +136,33 @@ TEST_F(FileTest, FailedWriteIsAnErrorAndLeavesNothing) {
     const rlimit limit{4096, 4096};
     ::setrlimit(RLIMIT_FSIZE, &limit);
     auto out = OutputFile::create(path("a"));
-    const auto written = out->write(std::string(10000, 'x'));
-    ::_exit(!written.ok() && written.error().kind == ErrorKind::kIo ? 7 : 1);
+    const auto fails = [](const Result<void>& done) { return !done.ok() && done.error().kind == ErrorKind::kIo; };
+    const bool small_fails = out->write(std::string(10000, 'x')).ok() && fails(out->commit());
+    auto large = OutputFile::create(path("b"));
+    const bool large_fails = fails(large->write(std::string(size_t{3} << 20, 'x')));
+    ::_exit(small_fails && large_fails ? 7 : 1);
   }
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+// Whatever the sizes of the writes: bytes wait for a whole large page, a header is put right in between.
+TEST_F(FileTest, WritesOfAllSizesArriveInOrder) {
+  constexpr size_t kLargePage = size_t{2} << 20;
+  std::string wanted;
+  auto out = OutputFile::create(path("a"));
+  for (const size_t size : {size_t{5}, kLargePage - 6, size_t{1}, kLargePage, size_t{7}, 2 * kLargePage + 9, size_t{3},
+                            kLargePage - 19, 3 * kLargePage, size_t{0}, size_t{1}}) {
+    const std::string part(size, static_cast<char>('a' + wanted.size() % 26));
+    wanted += part;
+    ASSERT_TRUE(out->write(part).ok());
+    wanted.replace(1, 2, "hi");
+    ASSERT_TRUE(out->write_at(1, std::as_bytes(std::span("hi", 2))).ok());
+  }
+  EXPECT_EQ(out->position(), wanted.size());
+  ASSERT_TRUE(out->commit().ok());
+  EXPECT_TRUE(*read_text_file(path("a")) == wanted);
 }
 
 }  // namespace
