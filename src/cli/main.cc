@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/version.h"
+#include "compiler/blas.h"
 
 namespace {
 
@@ -52,6 +53,8 @@ int main(int argc, char** argv) {
   std::signal(SIGTERM, stop_at_once);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is then an error of write() like a full disk
+
+  stop_blas_threads();
 
   CLI::App app("Hotaru: from a Hugging Face checkpoint to tokens on a small machine", "hotaru");
   app.require_subcommand(1);

@@ -19,4 +19,8 @@ inline void use_one_blas_thread() {
   (void)once;
 }
 
+// OpenBLAS starts threads of its own when it is loaded, and they spin for a tenth of a second, on the processors that
+// read and check a model meanwhile. For a program's main(); other builds of OpenBLAS have no threads to stop.
+void stop_blas_threads();
+
 }  // namespace hotaru

@@ -1,6 +1,10 @@
 #include "format/container.h"
 
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // XXH3 in the widest registers that the CPU has: twice as fast or more, the same sums
+#else
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
