@@ -1,12 +1,12 @@
 #include "compiler/blas.h"
 
-extern "C" [[gnu::weak]] int blas_thread_shutdown_();
+extern "C" [[gnu::weak]] int end_blas_threads() asm("blas_thread_shutdown_");
 
 namespace hotaru {
 
 void stop_blas_threads() {
   use_one_blas_thread();
-  if (blas_thread_shutdown_ != nullptr) (void)blas_thread_shutdown_();
+  if (end_blas_threads != nullptr) (void)end_blas_threads();
 }
 
 }  // namespace hotaru
