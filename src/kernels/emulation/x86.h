@@ -61,6 +61,18 @@ static inline void emulated_mask_store(float* base, simde__m256i mask, simde__m2
 #define _mm256_maskload_ps(base, mask) simde_mm256_castsi256_ps(emulated_mask_load(base, mask))
 #define _mm256_maskstore_ps(base, mask, values) emulated_mask_store(base, mask, values)
 
+// SIMDe's overflows signed bytes.
+static inline simde__m512i emulated_sub_epi8(simde__m512i a, simde__m512i b) {
+  uint8_t x[64], y[64];
+  std::memcpy(x, &a, sizeof a);
+  std::memcpy(y, &b, sizeof b);
+  for (size_t i = 0; i < 64; i++) x[i] = static_cast<uint8_t>(x[i] - y[i]);
+  std::memcpy(&a, x, sizeof a);
+  return a;
+}
+#undef _mm512_sub_epi8
+#define _mm512_sub_epi8(a, b) emulated_sub_epi8(a, b)
+
 static inline simde__m512 _mm512_cvtepi32_ps(simde__m512i a) {
   return simde_mm512_insertf32x8(simde_mm512_castps256_ps512(simde_mm256_cvtepi32_ps(simde_mm512_castsi512_si256(a))),
                                  simde_mm256_cvtepi32_ps(simde_mm512_extracti64x4_epi64(a, 1)), 1);
