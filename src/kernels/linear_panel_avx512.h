@@ -44,7 +44,7 @@ template <int kTokens, int kBlocks>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
                                    const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks]) {
   __m512i sums[kTokens][kBlocks];
-  int32_t* waiting = part.sums + first_token * kBlocks * kRowsPerBlock;
+  int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
   for (size_t t = 0; t < kTokens; t++) {
     HOTARU_UNROLL(2)
