@@ -20,8 +20,6 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kLargePageBytes = size_t{2} << 20;
-
 // Temporaries of unfinished outputs, where a signal handler can find them: no lock, no allocation, a fixed number of
 // slots.
 struct TemporarySlot {

@@ -3,11 +3,14 @@
 
 #include <unistd.h>
 
+#include <cstddef>
 #include <string>
 
 #include "base/result.h"
 
 namespace hotaru {
+
+inline constexpr size_t kLargePageBytes = size_t{2} << 20;
 
 // `code` is errno's. kNotFound for a path that is not there, kIo otherwise: "models/a.hef: cannot open: ...".
 Error system_error(const std::string& path, const char* doing, int code);

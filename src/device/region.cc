@@ -4,10 +4,9 @@
 
 #include <utility>
 
+#include "base/posix.h"
+
 namespace hotaru {
-namespace {
-constexpr size_t kHugePageBytes = size_t{2} << 20;
-}  // namespace
 
 Result<Region> Region::create(size_t bytes) {
   Region region;
@@ -16,7 +15,7 @@ Result<Region> Region::create(size_t bytes) {
   if (data == MAP_FAILED) return make_error(ErrorKind::kNoMemory, "the system refused {} bytes of memory", bytes);
   // A token reads 8 KB pieces of the KV cache that lie a page of all layers apart: with 4 KB pages each of them costs
   // two walks through the page tables. A wish: a kernel without huge pages refuses, and nothing else changes.
-  if (bytes >= kHugePageBytes) (void)::madvise(data, bytes, MADV_HUGEPAGE);
+  if (bytes >= kLargePageBytes) (void)::madvise(data, bytes, MADV_HUGEPAGE);
   region.data_ = static_cast<std::byte*>(data);
   region.bytes_ = bytes;
   return region;
