@@ -85,6 +85,7 @@ Result<void> Chat::play() {
   say(fmt::format("{}: {} tokens of context. /help lists the commands, /bye leaves.\n", model().name(),
                   model().device().info().context_tokens));
   while (true) {
+    const InterruptScope between_replies;  // a Ctrl-C that comes too late for a reply does not end the chat
     LineEditor::Input input;
     if (!read_message(editor, input)) {
       say("\n");

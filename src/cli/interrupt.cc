@@ -18,6 +18,7 @@ InterruptScope::InterruptScope() {
   interrupt_flag = false;
   struct sigaction action {};
   action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESTART;  // a piece of the reply that is being written is written whole
   sigaction(SIGINT, &action, &before_);
 }
 

@@ -84,6 +84,8 @@ LineEditor::Input LineEditor::read(const std::string& prompt) {
   const auto coloured = [](const char* text) { return std::string(1, kInvisible) + text + kInvisible; };
   state_->prompt = stderr_has_color() ? coloured("\033[1;32m") + prompt + coloured("\033[0m") : prompt;
   state_->is_interrupted = false;
+  // libedit draws the prompt first and takes the terminal over after: a key in between would be the terminal's.
+  el_set(state_->editor.get(), EL_PREP_TERM, 1);
   int length = 0;
   const char* line = el_gets(state_->editor.get(), &length);
   if (state_->is_interrupted) {

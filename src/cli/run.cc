@@ -120,11 +120,11 @@ void report(const Answer& answer, const RunOptions& options, const LanguageModel
 }
 
 Result<void> answer_once(const std::shared_ptr<Engine>& engine, const RunOptions& options) {
-  const InterruptScope interrupt;
   const LanguageModel& model = engine->model();
   TRY_ASSIGN(const TurnOptions turn_choice, turn_options(options.settings, model));
   TRY_ASSIGN(Conversation conversation, open_conversation(engine, options));
   TRY_ASSIGN(Conversation::Turn turn, begin_turn(conversation, options, turn_choice));
+  const InterruptScope interrupt;  // from here on: Ctrl-C ends a wait for stdin at once
   TextOutput output;
   Result<Reply> reply = read_reply(conversation, turn, options.global.json ? nullptr : &output);
   if (output.has_text()) output.write("\n");
