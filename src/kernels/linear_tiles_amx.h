@@ -1,7 +1,7 @@
 // Many tokens with AMX: tiles of 16 tokens x 64 inputs times 64 inputs x 16 rows, two by two. Weights come in panels of
-// two blocks x 512 inputs, which stay in L1; up to 512 tokens, as tiles in L2, pass by a panel; their sums wait in
-// memory between the panels of a pair of blocks. While tiles multiply, the vector units have time for other work, a
-// little in every tile step:
+// two blocks x 768 inputs, which stay in L1; up to 512 tokens, as tiles in L2, pass by a panel; their sums wait in
+// memory between the panels of a pair of blocks. Tokens and waiting sums are loaded with a hint (TILELOADDT1) that
+// leaves L1 to the panel. While tiles multiply, the vector units have time for other work, a little in every tile step:
 //
 //   Weights   begin(order, passes)           makes the first panel ready; `passes` of tokens will go by each
 //             tile(b, step)                  64 inputs x 16 rows of block b of the panel at hand, packed int8
@@ -30,12 +30,13 @@ constexpr size_t kTileTokens = 16;
 constexpr size_t kTileInputs = 64;
 constexpr size_t kTileBytes = 1024;
 constexpr size_t kPairBlocks = 2;
-constexpr size_t kPanelInputs = 512;
+constexpr size_t kPanelInputs = 768;
 constexpr size_t kPanelBytes = kPairBlocks * kPanelInputs * kRowsPerBlock;
 constexpr size_t kMaxBlockTokens = 512;
 constexpr size_t kStoredTokens = 4;
 constexpr size_t kResultBytes = size_t{24} << 10;
-constexpr size_t kPassSums = 2 * kPairBlocks * kTileTokens * kRowsPerBlock;
+constexpr size_t kSecondSums = 2 * kTileTokens * kRowsPerBlock;
+constexpr size_t kPassSums = kPairBlocks * kSecondSums;
 
 inline size_t smaller_of(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -66,12 +67,12 @@ inline TilePanels tile_panels(Slice::Range blocks, size_t inputs, size_t partner
   return {blocks, inputs, partner, (inputs + chunk_inputs - 1) / chunk_inputs, chunk_inputs};
 }
 
-inline size_t panel_count(const TilePanels& panels) {
+[[gnu::always_inline]] inline size_t panel_count(const TilePanels& panels) {
   const size_t blocks = panels.blocks.end - panels.blocks.begin;
   return (panels.partner != 0 ? blocks : (blocks + 1) / 2) * panels.chunks;
 }
 
-inline TilePanel panel_at(const TilePanels& panels, size_t index) {
+[[gnu::always_inline]] inline TilePanel panel_at(const TilePanels& panels, size_t index) {
   const size_t pair = index / panels.chunks;
   const size_t input = index % panels.chunks * panels.chunk_inputs;
   const size_t inputs = smaller_of(panels.chunk_inputs, panels.inputs - input);
@@ -148,8 +149,9 @@ inline size_t block_tokens(const TileJob& job) {
   return ((job.tokens + blocks - 1) / blocks + kPair - 1) / kPair * kPair;
 }
 
-// Sums of a pass, of two tiles of tokens with a pair of blocks: [2 tiles][2 blocks][16 tokens][16 rows]. They lie in
-// tiles 0 .. 3; 4 and 5 are tokens, 6 and 7 weights.
+// Sums of a pass, of two tiles of tokens with a pair of blocks: [2 blocks][32 tokens][16 rows]. They lie in tiles 0
+// (the first 16 tokens and the first block), 1 (the second block), 2 and 3 (the other tokens); 4 and 5 are tokens, 6
+// and 7 weights.
 inline void clear_sums() {
   _tile_zero(0);
   _tile_zero(1);
@@ -157,31 +159,33 @@ inline void clear_sums() {
   _tile_zero(3);
 }
 
+constexpr size_t kTileSums = kTileTokens * kRowsPerBlock;
+
 // From one pass to the next, whose sums so far are `next`, or zeros. One tile leaves while the next is still
 // multiplied.
-inline void exchange_sums(int32_t* done, const int32_t* next) {
+[[gnu::always_inline]] inline void exchange_sums(int32_t* done, const int32_t* next) {
   _tile_stored(0, done, 64);
   if (next == nullptr) {
-    _tile_stored(1, done + 256, 64);
-    _tile_stored(2, done + 512, 64);
-    _tile_stored(3, done + 768, 64);
+    _tile_stored(2, done + kTileSums, 64);
+    _tile_stored(1, done + 2 * kTileSums, 64);
+    _tile_stored(3, done + 3 * kTileSums, 64);
     clear_sums();
     return;
   }
-  _tile_loadd(0, next, 64);
-  _tile_stored(1, done + 256, 64);
-  _tile_loadd(1, next + 256, 64);
-  _tile_stored(2, done + 512, 64);
-  _tile_loadd(2, next + 512, 64);
-  _tile_stored(3, done + 768, 64);
-  _tile_loadd(3, next + 768, 64);
+  _tile_stream_loadd(0, next, 64);
+  _tile_stored(2, done + kTileSums, 64);
+  _tile_stream_loadd(2, next + kTileSums, 64);
+  _tile_stored(1, done + 2 * kTileSums, 64);
+  _tile_stream_loadd(1, next + 2 * kTileSums, 64);
+  _tile_stored(3, done + 3 * kTileSums, 64);
+  _tile_stream_loadd(3, next + 3 * kTileSums, 64);
 }
 
 template <int kTiles>
 inline void multiply_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second) {
   _tile_loadd(6, first, 64);
-  _tile_loadd(4, tokens, 64);
-  if constexpr (kTiles > 1) _tile_loadd(5, tokens + stride, 64);
+  _tile_stream_loadd(4, tokens, 64);
+  if constexpr (kTiles > 1) _tile_stream_loadd(5, tokens + stride, 64);
   _tile_loadd(7, second, 64);
   _tile_dpbusd(0, 4, 6);
   if constexpr (kTiles > 1) _tile_dpbusd(2, 5, 6);
@@ -196,14 +200,44 @@ struct FinishedSums {
   BlockPair blocks;
 };
 
-// The 16 sums of token `i` with the first (0) or second block.
-inline __m512i finished_row(const FinishedSums& of, size_t i, size_t block) {
-  const size_t tile = i / kTileTokens * kPairBlocks + block;
-  return _mm512_loadu_si512(of.sums + (tile * kTileTokens + i % kTileTokens) * kRowsPerBlock);
+// What makes floats of the sums of a pair of blocks: sums + offset, times scale, plus bias. Read once a pass: loads of
+// vectors and of tiles share two ports, and tiles need all of both.
+struct PairColumns {
+  alignas(64) int32_t offset[kPairBlocks][kRowsPerBlock];
+  alignas(64) float scale[kPairBlocks][kRowsPerBlock];
+  alignas(64) float bias[kPairBlocks][kRowsPerBlock];
+};
+
+// Rows of block b below N; none of the second block of a pair that has one block only.
+[[gnu::always_inline]] inline __mmask16 rows_of(const LinearOutput& to, size_t block) {
+  const size_t rows = to.outputs - smaller_of(block * kRowsPerBlock, to.outputs);
+  return static_cast<__mmask16>(rows >= kRowsPerBlock ? 0xFFFF : (1U << rows) - 1);
 }
 
-// Calls store(sums, i, count) for tokens i .. i+count-1 of what is finished, kStoredTokens in every tile step, while
-// the next tiles multiply. The sums of i .. i+kStoredTokens-1 may be read whatever the count.
+[[gnu::always_inline]] inline void fill_columns(const LinearOutput& to, size_t block, size_t index,
+                                                PairColumns& columns) {
+  const __mmask16 rows = rows_of(to, block);
+  const size_t n = block * kRowsPerBlock;
+  const __m512 none = _mm512_set1_ps(-0.0F);  // x + -0.0 is x
+  _mm512_store_si512(columns.offset[index], _mm512_maskz_loadu_epi32(rows, to.offset + n));
+  _mm512_store_ps(columns.scale[index], _mm512_maskz_loadu_ps(rows, to.scale + n));
+  _mm512_store_ps(columns.bias[index], to.bias == nullptr ? none : _mm512_maskz_loadu_ps(rows, to.bias + n));
+}
+
+[[gnu::always_inline]] inline void fill_columns(const LinearOutput& to, BlockPair blocks, PairColumns& columns) {
+  fill_columns(to, blocks.first, 0, columns);
+  fill_columns(to, blocks.second, 1, columns);
+}
+
+[[gnu::always_inline]] inline __m512 finish_row(const int32_t* sums, size_t index, const PairColumns& columns) {
+  const __m512i whole = _mm512_add_epi32(_mm512_load_si512(columns.offset[index]), _mm512_load_si512(sums));
+  const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_load_ps(columns.scale[index]));
+  return _mm512_add_ps(y, _mm512_load_ps(columns.bias[index]));
+}
+
+// Calls store.begin(sums) for what is finished, then store.next(row, count) for its tokens, kStoredTokens in every tile
+// step, while the next tiles multiply. row: the tokens' sums with the first block; with the second one they lie
+// kSecondSums further on. The sums of kStoredTokens may be read whatever the count.
 template <typename Store>
 class Results {
  public:
@@ -211,26 +245,29 @@ class Results {
 
   // Where a pass may put its sums: not where those lie that are not stored yet.
   [[nodiscard]] int32_t* free_sums() const { return buffers_ + (1 - taken_) * kPassSums; }
-  void take(const FinishedSums& sums) {
+  [[gnu::always_inline]] void take(const FinishedSums& sums) {
     finish();
     taken_ = 1 - taken_;
-    sums_ = sums;
-    done_ = 0;
+    store_.begin(sums);
+    row_ = sums.sums;
+    left_ = sums.tokens;
   }
   [[gnu::always_inline]] void advance() {
-    if (done_ >= sums_.tokens) return;
-    store_(sums_, done_, smaller_of(sums_.tokens - done_, kStoredTokens));
-    done_ += kStoredTokens;
+    if (left_ == 0) return;
+    const size_t count = smaller_of(left_, kStoredTokens);
+    store_.next(row_, count);
+    row_ += kStoredTokens * kRowsPerBlock;
+    left_ -= count;
   }
-  void finish() {
-    while (done_ < sums_.tokens) advance();
+  [[gnu::always_inline]] void finish() {
+    while (left_ > 0) advance();
   }
 
  private:
   int32_t* buffers_;  // [2][kPassSums]
   Store store_;
-  FinishedSums sums_ = {};
-  size_t done_ = 0;
+  const int32_t* row_ = nullptr;
+  size_t left_ = 0;
   size_t taken_ = 0;
 };
 
@@ -242,26 +279,24 @@ struct Pass {
   const int32_t* next_sums;  // null: zeros
 };
 
-// Works on copies: what nothing else can see stays in registers, although tile loads count as reads of all memory.
+// Tile loads count as reads of all memory. What nothing else can see stays in registers all the same, so everything
+// here is one function: not even a copy of `weights` and `results` for every pass, whose wide loads would wait for the
+// narrow stores before them, and those for the tiles' stores.
 template <int kTiles, bool kIsLast, typename Weights, typename Store>
-inline void multiply_pass(const Pass& pass, Weights& weights, Results<Store>& results) {
+[[gnu::always_inline]] inline void multiply_pass(const Pass& pass, Weights& weights, Results<Store>& results) {
   const auto [tokens, stride, steps, sums, next_sums] = pass;
-  Weights my_weights = weights;
-  Results<Store> my_results = results;
   for (size_t step = 0; step < steps; step++) {
-    multiply_step<kTiles>(tokens + step * kTileBytes, stride, my_weights.tile(0, step), my_weights.tile(1, step));
-    my_weights.fetch();
-    if constexpr (kIsLast) my_weights.replace(step);
-    my_results.advance();
+    multiply_step<kTiles>(tokens + step * kTileBytes, stride, weights.tile(0, step), weights.tile(1, step));
+    weights.fetch();
+    if constexpr (kIsLast) weights.replace(step);
+    results.advance();
   }
   exchange_sums(sums, next_sums);
-  weights = my_weights;
-  results = my_results;
 }
 
 template <typename Weights, typename Store>
-inline void multiply_panel(const TileJob& job, const TokenTiles& tokens, const TilePanel& panel, Weights& weights,
-                           Results<Store>& results) {
+[[gnu::always_inline]] inline void multiply_panel(const TileJob& job, const TokenTiles& tokens, const TilePanel& panel,
+                                                  Weights& weights, Results<Store>& results) {
   const bool begins = panel.first_input == 0;
   const bool ends = panel.first_input + panel.inputs == job.inputs;
   const uint8_t* tiles = tokens.tiles + panel.first_input / kTileInputs * kTileBytes;
@@ -287,7 +322,8 @@ inline void multiply_panel(const TileJob& job, const TokenTiles& tokens, const T
 
 // T >= 16.
 template <typename Weights, typename Store>
-inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights& weights, Results<Store>& results) {
+[[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights& weights,
+                                                  Results<Store>& results) {
   const size_t per_block = block_tokens(job);
   for (size_t begin = 0; begin < job.tokens; begin += per_block) {
     const TokenTiles tokens = copy_tokens(job, begin, smaller_of(begin + per_block, job.tokens));
@@ -302,37 +338,57 @@ inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights&
 }
 
 // Floats, what a linear layer alone writes.
-struct StoreFloats {
-  LinearOutput to;
+class StoreFloats {
+ public:
+  explicit StoreFloats(const LinearOutput& to) : to_(to) {}
 
-  [[gnu::always_inline]] void operator()(const FinishedSums& sums, size_t i, size_t count) const {
+  [[gnu::always_inline]] void begin(const FinishedSums& sums) {
     const auto [first, second] = sums.blocks;
-    for (const size_t end = i + count; i < end; i++) {
-      store_16_rows(to, sums.token + i, first * kRowsPerBlock, finished_row(sums, i, 0));
-      if (second != first) store_16_rows(to, sums.token + i, second * kRowsPerBlock, finished_row(sums, i, 1));
+    fill_columns(to_, sums.blocks, columns_);
+    rows_[0] = rows_of(to_, first);
+    rows_[1] = second == first ? 0 : rows_of(to_, second);
+    second_ = (second - first) * kRowsPerBlock;
+    out_ = to_.output + sums.token * to_.outputs + first * kRowsPerBlock;
+  }
+  [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
+    for (size_t v = 0; v < count; v++, row += kRowsPerBlock, out_ += to_.outputs) {
+      store(out_, rows_[0], finish_row(row, 0, columns_));
+      store(out_ + second_, rows_[1], finish_row(row + kSecondSums, 1, columns_));
     }
   }
+
+ private:
+  [[gnu::always_inline]] void store(float* out, __mmask16 rows, __m512 y) const {
+    if (to_.add_to_output) y = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, out), y);
+    _mm512_mask_storeu_ps(out, rows, y);
+  }
+
+  LinearOutput to_;
+  PairColumns columns_ = {};
+  __mmask16 rows_[kPairBlocks] = {};
+  size_t second_ = 0;
+  float* out_ = nullptr;  // the next token's
 };
 
-// Asks for the weights of a later panel, a line of both blocks in every step. Few tokens leave few steps: then only
-// every so many lines, from which the processor's own prefetcher goes on; unlike this instruction, that one keeps no
-// place of the first-level cache's fill queue, and tile loads need those.
+// Asks for the weights of the next panel, some lines of both blocks in every step.
 struct PanelFetch {
   const char* first;
   const char* second;
-  size_t bytes, stride;  // of one block; from line to line
+  size_t bytes, stride;  // of one block; in a step
   size_t done;
 };
 
-inline PanelFetch fetch_in_steps(const void* first, const void* second, size_t bytes, size_t steps) {
+[[gnu::always_inline]] inline PanelFetch fetch_in_steps(const void* first, const void* second, size_t bytes,
+                                                        size_t steps) {
   return {static_cast<const char*>(first), static_cast<const char*>(second), bytes, (bytes / steps + 63) / 64 * 64, 0};
 }
 
-inline void advance_fetch(PanelFetch& fetch) {
+[[gnu::always_inline]] inline void advance_fetch(PanelFetch& fetch) {
   if (fetch.done >= fetch.bytes) return;
-  _mm_prefetch(fetch.first + fetch.done, _MM_HINT_T1);
-  _mm_prefetch(fetch.second + fetch.done, _MM_HINT_T1);
-  fetch.done += fetch.stride;
+  for (const size_t end = fetch.done + fetch.stride; fetch.done < end; fetch.done += 64) {
+    _mm_prefetch(fetch.first + fetch.done, _MM_HINT_T0);
+    _mm_prefetch(fetch.second + fetch.done, _MM_HINT_T0);
+  }
 }
 
 }  // namespace

@@ -98,6 +98,27 @@ static inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i a) {
   return result;
 }
 
+using __mmask16 = uint16_t;
+template <typename Vector>
+static inline Vector emulated_masked_lanes(__mmask16 mask, const void* base) {
+  int32_t lanes[16] = {};
+  for (size_t i = 0; i < 16; i++) {
+    if ((mask >> i & 1) != 0) std::memcpy(&lanes[i], static_cast<const char*>(base) + 4 * i, 4);
+  }
+  Vector result;
+  std::memcpy(&result, lanes, sizeof result);
+  return result;
+}
+#define _mm512_maskz_loadu_epi32(mask, base) emulated_masked_lanes<simde__m512i>(mask, base)
+#define _mm512_maskz_loadu_ps(mask, base) emulated_masked_lanes<simde__m512>(mask, base)
+static inline void _mm512_mask_storeu_ps(float* base, __mmask16 mask, simde__m512 values) {
+  float lanes[16];
+  std::memcpy(lanes, &values, sizeof values);
+  for (size_t i = 0; i < 16; i++) {
+    if ((mask >> i & 1) != 0) base[i] = lanes[i];
+  }
+}
+
 // AMX: eight tiles of 16 rows x 64 bytes, as tile_config.h configures them (Intel SDM, TDPBUSD and its family).
 struct EmulatedTile {
   unsigned char bytes[16][64];
@@ -109,6 +130,7 @@ static inline void _tile_loadd(int tile, const void* base, size_t stride) {
     std::memcpy(emulated_tiles[tile].bytes[row], static_cast<const char*>(base) + row * stride, 64);
   }
 }
+#define _tile_stream_loadd _tile_loadd
 static inline void _tile_stored(int tile, void* base, size_t stride) {
   for (size_t row = 0; row < 16; row++) {
     std::memcpy(static_cast<char*>(base) + row * stride, emulated_tiles[tile].bytes[row], 64);

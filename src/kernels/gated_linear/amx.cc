@@ -13,49 +13,65 @@ constexpr size_t kUnitBlocks = 4;  // four blocks of 16 channels fill a line of 
 
 // A line of codes is written as a whole, when its four blocks are there: between one block and the next go so many
 // other tokens that a quarter of a line would have left the first-level cache.
-struct StoreProducts {
-  LinearOutput linear;
-  SwiGluArgs to;
-  uint8_t* quarters;  // [3][kMaxBlockTokens][16]
+class StoreProducts {
+ public:
+  // quarters: [3][kMaxBlockTokens][16]
+  StoreProducts(const LinearOutput& linear, const SwiGluArgs& to, uint8_t* quarters)
+      : linear_(linear), to_(to), quarters_(quarters) {}
 
-  [[nodiscard]] __m128i* quarter(size_t index, size_t token) const {
-    return reinterpret_cast<__m128i*>(quarters) + index * kMaxBlockTokens + token % kMaxBlockTokens;
+  [[gnu::always_inline]] void begin(const FinishedSums& sums) {
+    const size_t block = sums.blocks.first;
+    fill_columns(linear_, sums.blocks, columns_);
+    index_ = block % kUnitBlocks;
+    quarter_ = quarters_ + sums.token % kMaxBlockTokens * kRowsPerBlock;
+    out_ = to_.output.low + sums.token * to_.output_stride + (block - index_) * kRowsPerBlock;
   }
 
-  [[gnu::always_inline]] void operator()(const FinishedSums& sums, size_t i, size_t count) const {
+  [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
     static_assert(kStoredTokens == kGated);
-    const size_t block = sums.blocks.first;
     Vectors512 gate, up;
     HOTARU_UNROLL(4)
     for (size_t v = 0; v < kGated; v++) {
-      gate[v] = finish_16_rows(linear, block * kRowsPerBlock, finished_row(sums, i + v, 0));
-      up[v] = finish_16_rows(linear, sums.blocks.second * kRowsPerBlock, finished_row(sums, i + v, 1));
+      gate[v] = finish_row(row + v * kRowsPerBlock, 0, columns_);
+      up[v] = finish_row(row + v * kRowsPerBlock + kSecondSums, 1, columns_);
     }
     gate_4x16(gate, up);
     __m128i codes[kGated];
     HOTARU_UNROLL(4)
     for (size_t v = 0; v < kGated; v++) {
-      codes[v] = _mm512_cvtepi32_epi8(requantise_16(up[v], to.inverse_scale, to.zero_point));
+      codes[v] = _mm512_cvtepi32_epi8(requantise_16(up[v], to_.inverse_scale, to_.zero_point));
     }
-    HOTARU_UNROLL(4)
-    for (size_t v = 0; v < kGated; v++) {
-      if (v < count) store(sums.token + i + v, block, codes[v]);
+    if (index_ + 1 < kUnitBlocks) {
+      HOTARU_UNROLL(4)
+      for (size_t v = 0; v < kGated; v++) _mm_store_si128(quarter(index_, v), codes[v]);
+    } else {
+      HOTARU_UNROLL(4)
+      for (size_t v = 0; v < kGated; v++) {
+        if (v < count) store_line(v, codes[v]);
+      }
+      out_ += kGated * to_.output_stride;
     }
+    quarter_ += kGated * kRowsPerBlock;
   }
 
-  [[gnu::always_inline]] void store(size_t token, size_t block, __m128i codes) const {
-    const size_t index = block % kUnitBlocks;
-    if (index + 1 < kUnitBlocks) {
-      _mm_store_si128(quarter(index, token), codes);
-      return;
-    }
-    __m512i line = _mm512_castsi128_si512(_mm_load_si128(quarter(0, token)));
-    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(1, token)), 1);
-    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(2, token)), 2);
-    line = _mm512_inserti32x4(line, codes, 3);
-    uint8_t* out = to.output.low + token * to.output_stride + (block + 1 - kUnitBlocks) * kRowsPerBlock;
-    _mm512_storeu_si512(out, line);
+ private:
+  [[nodiscard]] __m128i* quarter(size_t index, size_t v) const {
+    return reinterpret_cast<__m128i*>(quarter_ + (index * kMaxBlockTokens + v) * kRowsPerBlock);
   }
+  [[gnu::always_inline]] void store_line(size_t v, __m128i codes) const {
+    __m512i line = _mm512_castsi128_si512(_mm_load_si128(quarter(0, v)));
+    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(1, v)), 1);
+    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(2, v)), 2);
+    _mm512_storeu_si512(out_ + v * to_.output_stride, _mm512_inserti32x4(line, codes, 3));
+  }
+
+  LinearOutput linear_;
+  SwiGluArgs to_;
+  uint8_t* quarters_;
+  PairColumns columns_ = {};
+  size_t index_ = 0;
+  uint8_t* quarter_ = nullptr;  // the next token's
+  uint8_t* out_ = nullptr;      // the next token's line
 };
 
 }  // namespace
@@ -69,9 +85,9 @@ void gated_linear_amx(const GatedLinearArgs& args, Slice slice) {
   const TileJob job = {static_cast<size_t>(linear.tokens), inputs, linear.input, tile_workspace(linear.workspace)};
   FoldedTiles weights(linear.weight, inputs, job.workspace.panel);
   const auto outputs = static_cast<size_t>(linear.outputs);
-  Results results(job.workspace, StoreProducts{{outputs, linear.offset, linear.scale, linear.bias, nullptr, false},
-                                               args.swiglu,
-                                               reinterpret_cast<uint8_t*>(job.workspace.results)});
+  const LinearOutput floats = {outputs, linear.offset, linear.scale, linear.bias, nullptr, false};
+  auto* quarters = reinterpret_cast<uint8_t*>(job.workspace.results);
+  Results results(job.workspace, StoreProducts(floats, args.swiglu, quarters));
   multiply_tiles(job, tile_panels({units.begin * kUnitBlocks, units.end * kUnitBlocks}, inputs, partner), weights,
                  results);
 }

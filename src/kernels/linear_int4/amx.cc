@@ -17,8 +17,8 @@ void linear_int4_amx(const LinearInt4Args& args, Slice slice) {
   if (blocks.begin == blocks.end) return;
   const TileJob job = {tokens, inputs, args.input, tile_workspace(args.workspace)};
   FoldedTiles weights(args.weight, inputs, job.workspace.panel);
-  Results results(job.workspace,
-                  StoreFloats{{outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output}});
+  const LinearOutput to = {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output};
+  Results results(job.workspace, StoreFloats(to));
   multiply_tiles(job, tile_panels(blocks, inputs, 0), weights, results);
 }
 

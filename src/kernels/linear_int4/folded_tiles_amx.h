@@ -18,7 +18,7 @@ class FoldedTiles {
   FoldedTiles(const uint8_t* weight, size_t inputs, int8_t* panel)
       : weight_(weight), all_groups_(inputs / kGroupInputs), panel_(panel) {}
 
-  void begin(const TilePanels& order, size_t passes) {
+  [[gnu::always_inline]] void begin(const TilePanels& order, size_t passes) {
     order_ = order;
     passes_ = passes;
     index_ = 0;
@@ -27,28 +27,28 @@ class FoldedTiles {
     announce();
   }
 
-  [[nodiscard]] const int8_t* tile(size_t block, size_t step) const {
+  [[nodiscard, gnu::always_inline]] const int8_t* tile(size_t block, size_t step) const {
     return panel_ + (step * kPairBlocks + block) * kTileBytes;
   }
 
-  void fetch() { advance_fetch(fetch_); }
+  [[gnu::always_inline]] void fetch() { advance_fetch(fetch_); }
 
   [[gnu::always_inline]] void replace(size_t step) {
     if (step < coming_steps_) fold(step);
   }
 
-  void next() {
+  [[gnu::always_inline]] void next() {
     for (size_t step = here_steps_; step < coming_steps_; step++) fold(step);
     if (++index_ < panel_count(order_)) announce();
   }
 
  private:
-  [[nodiscard]] const uint8_t* group(size_t block, size_t first_input) const {
+  [[nodiscard, gnu::always_inline]] const uint8_t* group(size_t block, size_t first_input) const {
     return weight_ + (block * all_groups_ + first_input / kGroupInputs) * kGroupBytes;
   }
 
   // The panel at hand is index_, the next one is coming.
-  void announce() {
+  [[gnu::always_inline]] void announce() {
     here_steps_ = tile_steps(coming_.inputs);
     coming_steps_ = 0;
     if (index_ + 1 == panel_count(order_)) return;

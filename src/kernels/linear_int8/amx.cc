@@ -11,7 +11,7 @@ class PlainTiles {
  public:
   PlainTiles(const int8_t* weight, size_t inputs, int8_t* spare) : weight_(weight), inputs_(inputs), spare_(spare) {}
 
-  void begin(const TilePanels& order, size_t passes) {
+  [[gnu::always_inline]] void begin(const TilePanels& order, size_t passes) {
     order_ = order;
     passes_ = passes;
     index_ = 0;
@@ -22,10 +22,10 @@ class PlainTiles {
     return step == half_step_ ? spare_ + block * kTileBytes : here_[block] + step * kTileBytes;
   }
 
-  void fetch() { advance_fetch(fetch_); }
+  [[gnu::always_inline]] void fetch() { advance_fetch(fetch_); }
   void replace(size_t /*step*/) {}  // there is nothing to replace in
 
-  void next() {
+  [[gnu::always_inline]] void next() {
     if (++index_ < panel_count(order_)) announce();
   }
 
@@ -34,7 +34,7 @@ class PlainTiles {
     return weight_ + (block * inputs_ + first_input) * kRowsPerBlock;
   }
 
-  void announce() {
+  [[gnu::always_inline]] void announce() {
     const TilePanel panel = panel_at(order_, index_);
     const size_t steps = tile_steps(panel.inputs);
     here_[0] = in_place(panel.blocks.first, panel.first_input);
@@ -75,7 +75,8 @@ void linear_int8_amx(const LinearInt8Args& args, Slice slice) {
   if (blocks.begin == blocks.end) return;
   const TileJob job = {tokens, inputs, args.input, tile_workspace(args.workspace)};
   PlainTiles weights(args.weight, inputs, job.workspace.panel);
-  Results results(job.workspace, StoreFloats{{outputs, args.offset, args.scale, nullptr, args.output, false}});
+  const LinearOutput to = {outputs, args.offset, args.scale, nullptr, args.output, false};
+  Results results(job.workspace, StoreFloats(to));
   multiply_tiles(job, tile_panels(blocks, inputs, 0), weights, results);
 }
 
