@@ -10,7 +10,8 @@ namespace {
 
 constexpr size_t kTileBytes = 1024;
 constexpr size_t kTileInputs = 64;
-// Tiles 0..3 are sums of four blocks of 16 keys (channels), 4 the rows, 5 and 6 the keys (values) in turn.
+// Tiles 0..3 are sums of four blocks of 16 keys (channels), 4 the rows, 5 and 6 the keys (values) in turn. Those are
+// loaded with a hint that leaves L1 to scores and codes.
 
 // 16 steps of a key block from channel `first` on; where the head is narrower, the steps it has, in `spare`: a tile
 // read in place could reach beyond the page. What else `spare` holds meets zeros of the queries.
@@ -34,13 +35,13 @@ inline void add_products(const Factors& factors, std::byte* spare, const uint8_t
   for (size_t e = 0; e < padded_width; e += kTileInputs) {
     if (next != nullptr) prefetch_ahead(next + e * kPageTokens, smaller(width - e, kTileInputs) * kPageTokens);
     _tile_loadd(4, left + e, padded_width);
-    _tile_loadd(5, key_tile(packed, e, width, spare), 64);
+    _tile_stream_loadd(5, key_tile(packed, e, width, spare), 64);
     _tile_dpbsud(0, 4, 5);
-    _tile_loadd(6, key_tile(packed + width * 16, e, width, spare + kTileBytes), 64);
+    _tile_stream_loadd(6, key_tile(packed + width * 16, e, width, spare + kTileBytes), 64);
     _tile_dpbsud(1, 4, 6);
-    _tile_loadd(5, key_tile(packed + width * 32, e, width, spare + 2 * kTileBytes), 64);
+    _tile_stream_loadd(5, key_tile(packed + width * 32, e, width, spare + 2 * kTileBytes), 64);
     _tile_dpbsud(2, 4, 5);
-    _tile_loadd(6, key_tile(packed + width * 48, e, width, spare + 3 * kTileBytes), 64);
+    _tile_stream_loadd(6, key_tile(packed + width * 48, e, width, spare + 3 * kTileBytes), 64);
     _tile_dpbsud(3, 4, 6);
   }
 }
@@ -110,18 +111,18 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch, size_t first) {
     const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + first * kPageTokens;
     if (reads_cold) prefetch_ahead(next, N * kTileBytes);
     _tile_loadd(4, scratch.codes + page * kPageTokens, scratch.stride);
-    _tile_loadd(5, values, 64);
+    _tile_stream_loadd(5, values, 64);
     _tile_dpbusd(0, 4, 5);
     if constexpr (N > 1) {
-      _tile_loadd(6, values + kTileBytes, 64);
+      _tile_stream_loadd(6, values + kTileBytes, 64);
       _tile_dpbusd(1, 4, 6);
     }
     if constexpr (N > 2) {
-      _tile_loadd(5, values + 2 * kTileBytes, 64);
+      _tile_stream_loadd(5, values + 2 * kTileBytes, 64);
       _tile_dpbusd(2, 4, 5);
     }
     if constexpr (N > 3) {
-      _tile_loadd(6, values + 3 * kTileBytes, 64);
+      _tile_stream_loadd(6, values + 3 * kTileBytes, 64);
       _tile_dpbusd(3, 4, 6);
     }
   }
