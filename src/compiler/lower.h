@@ -13,8 +13,8 @@
 
 namespace hotaru {
 
-// Tokens of a step.
-inline constexpr uint32_t kPrefillRows = 128;
+// Tokens of a step at most; a device may take fewer.
+inline constexpr uint32_t kPrefillRows = 256;
 inline constexpr uint32_t kTbtRows = 8;  // contexts that decode together
 inline constexpr uint32_t kHeadRows = 8;
 inline constexpr int64_t kDefaultContext = 2048;

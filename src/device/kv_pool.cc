@@ -12,7 +12,9 @@ size_t pages_for(int tokens) { return (static_cast<size_t>(tokens) + kPageTokens
 
 Result<KvPool> KvPool::create(size_t page_bytes, int page_count) {
   KvPool pool;
-  TRY_ASSIGN(pool.memory_, Region::create(page_bytes * static_cast<size_t>(page_count)));
+  // A token reads 8 KB pieces that lie a page of all layers apart: with 4 KB pages each of them costs two walks through
+  // the page tables.
+  TRY_ASSIGN(pool.memory_, Region::create(page_bytes * static_cast<size_t>(page_count), RegionPages::kLarge));
   pool.page_bytes_ = page_bytes;
   pool.references_.resize(static_cast<size_t>(page_count));
   pool.free_.reserve(static_cast<size_t>(page_count));

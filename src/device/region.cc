@@ -8,14 +8,12 @@
 
 namespace hotaru {
 
-Result<Region> Region::create(size_t bytes) {
+Result<Region> Region::create(size_t bytes, RegionPages pages) {
   Region region;
   if (bytes == 0) return region;
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return make_error(ErrorKind::kNoMemory, "the system refused {} bytes of memory", bytes);
-  // A token reads 8 KB pieces of the KV cache that lie a page of all layers apart: with 4 KB pages each of them costs
-  // two walks through the page tables. A wish: a kernel without huge pages refuses, and nothing else changes.
-  if (bytes >= kLargePageBytes) (void)::madvise(data, bytes, MADV_HUGEPAGE);
+  if (pages == RegionPages::kLarge && bytes >= kLargePageBytes) (void)::madvise(data, bytes, MADV_HUGEPAGE);
   region.data_ = static_cast<std::byte*>(data);
   region.bytes_ = bytes;
   return region;

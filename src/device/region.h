@@ -7,11 +7,15 @@
 
 namespace hotaru {
 
+// kLarge is a wish, for what is read again and again in pieces that lie far apart, or must stay in a cache; what it
+// rounds up is resident, too. A kernel without huge pages refuses, and nothing else changes.
+enum class RegionPages { kOrdinary, kLarge };
+
 class Region {
  public:
   Region() = default;
   // kNoMemory if the system refuses. Zero bytes give an empty region.
-  static Result<Region> create(size_t bytes);
+  static Result<Region> create(size_t bytes, RegionPages pages);
   Region(Region&& other) noexcept;
   Region& operator=(Region&& other) noexcept;
   ~Region();
