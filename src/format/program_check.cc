@@ -1,7 +1,9 @@
 #include "format/program_check.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <set>
 
@@ -16,6 +18,7 @@ constexpr uint32_t kMaxPrograms = 64;
 constexpr uint32_t kMaxCalls = 1'000'000;
 constexpr uint32_t kMaxRows = 65536;
 constexpr int kMaxMultiplier = 15;
+constexpr uint64_t kBitsAboveMultipliers = 0xF0F0F0F0F0F0F0F0;  // of eight, a byte each
 
 Result<void> check_buffer(const fb::Buffer& buffer, uint32_t max_rows, uint64_t arena_bytes) {
   uint64_t bytes = 0;
@@ -109,12 +112,14 @@ Result<void> check_multipliers(const fb::Hef& meta, std::span<const std::byte> w
       const fb::Tensor& tensor = *meta.tensors()->Get(id);
       if (tensor.layout() != fb::Layout::PackedInt4) continue;
       const Slice::Range groups = slice.range(tensor.bytes() / kGroup);
-      unsigned bits = 0;
+      std::array<uint64_t, 2> bits = {};
       for (size_t group = groups.begin; group < groups.end; group++) {
-        const auto multipliers = weights.subspan(tensor.offset() + group * kGroup + kCodes, 16);
-        for (const std::byte multiplier : multipliers) bits |= std::to_integer<unsigned>(multiplier);
+        std::array<uint64_t, 2> multipliers;
+        std::memcpy(&multipliers, weights.data() + tensor.offset() + group * kGroup + kCodes, sizeof multipliers);
+        bits[0] |= multipliers[0];
+        bits[1] |= multipliers[1];
       }
-      if (bits > kMaxMultiplier) damaged.store(static_cast<int>(id));
+      if (((bits[0] | bits[1]) & kBitsAboveMultipliers) != 0) damaged.store(static_cast<int>(id));
     }
   };
   if (pool != nullptr) {
