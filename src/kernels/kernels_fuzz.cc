@@ -1,9 +1,10 @@
-// The linear kernels of this CPU against ref on shapes and fills of the fuzzer's choice.
+// The linear kernels of this CPU, gated and plain, against ref on shapes and fills of the fuzzer's choice.
 #include <fmt/format.h>
 
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/gated_linear/gated_problem.h"
 #include "kernels/kernel_list.h"
 #include "kernels/kernel_set.h"
 #include "kernels/linear_problem.h"
@@ -28,8 +29,19 @@ void compare(const Problem& problem, Isa isa, void (*kernel)(const typename Prob
   std::abort();
 }
 
+// F is a multiple of 64 there, so its outputs are.
+void compare_gated(LinearShape shape, uint64_t seed, Isa isa, int slices) {
+  shape.outputs = (shape.outputs + 127) / 128 * 128;
+  shape.add_to_output = false;
+  GatedProblem problem(shape, false, seed);
+  if (problem.found(kernel_set(isa), slices) == problem.wanted()) return;
+  fmt::print(stderr, "{}, gated, differs from ref: T {} K {} N {}\n", isa_name(isa), shape.tokens, shape.inputs,
+             shape.outputs);
+  std::abort();
+}
+
 void run(const FuzzInput& input) {
-  const LinearShape shape = {1 + input.tokens % 80,   32 * (1 + input.inputs % 24),
+  const LinearShape shape = {1 + input.tokens % 80,   32 * (1 + input.inputs % 56),
                              1 + input.outputs % 140, (input.flags & 1) != 0,
                              (input.flags & 2) != 0,  static_cast<Fill>(input.flags >> 2 & 3)};
   const int slices = 1 + input.slices % 4;
@@ -40,6 +52,7 @@ void run(const FuzzInput& input) {
     compare(int4, isa, kernel_set(isa).linear_int4, linear_int4_ref, slices);
     compare(int8, isa, kernel_set(isa).linear_int8, linear_int8_ref, slices);
     release_thread(isa);
+    compare_gated(shape, input.seed, isa, slices);
   }
 }
 
