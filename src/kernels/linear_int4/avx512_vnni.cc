@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kFewTokens = 8;    // up to here weights are streamed; above, unpacked once
 constexpr size_t kChunkTokens = 4;  // a second chunk finds the weights in the cache
-constexpr size_t kPrefetchBytes = 4096;
+constexpr size_t kPrefetchBytes = 2048;
 
 struct Stream {
   PanelJob job;
@@ -32,7 +32,7 @@ void stream_blocks(const Stream& stream, size_t first_token, const size_t (&bloc
     for (size_t s = 0; s < kStreams; s++) {
       const uint8_t* group = stream.weight + (block[s] * stream.groups + g) * kGroupBytes;
       for (size_t line = 0; line < kGroupBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T1);
+        _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T0);
       }
       if constexpr (kTokens > 2) HOTARU_RELOAD(u);
       __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
