@@ -19,6 +19,7 @@ constexpr uint32_t kMaxCalls = 1'000'000;
 constexpr uint32_t kMaxRows = 65536;
 constexpr int kMaxMultiplier = 15;
 constexpr uint64_t kBitsAboveMultipliers = 0xF0F0F0F0F0F0F0F0;  // of eight, a byte each
+static_assert(kMaxMultiplier == 0x0F);
 
 Result<void> check_buffer(const fb::Buffer& buffer, uint32_t max_rows, uint64_t arena_bytes) {
   uint64_t bytes = 0;

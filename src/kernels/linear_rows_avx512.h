@@ -8,10 +8,13 @@
 
 namespace hotaru {
 
+static inline __m512 scale_sums_512(__m512i sums, __m512i offset, __m512 scale) {
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_add_epi32(sums, offset)), scale);
+}
+
 // Rows n .. n+15 of a token, all of them below N.
 static inline __m512 finish_16_rows(const LinearOutput& to, size_t n, __m512i sums) {
-  const __m512i whole = _mm512_add_epi32(sums, _mm512_loadu_si512(to.offset + n));
-  const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_loadu_ps(to.scale + n));
+  const __m512 y = scale_sums_512(sums, _mm512_loadu_si512(to.offset + n), _mm512_loadu_ps(to.scale + n));
   return to.bias == nullptr ? y : _mm512_add_ps(y, _mm512_loadu_ps(to.bias + n));
 }
 

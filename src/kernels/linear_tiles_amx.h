@@ -208,7 +208,7 @@ struct PairColumns {
   alignas(64) float bias[kPairBlocks][kRowsPerBlock];
 };
 
-// Rows of block b below N; none of the second block of a pair that has one block only.
+// The block's rows below N, a bit each.
 [[gnu::always_inline]] inline __mmask16 rows_of(const LinearOutput& to, size_t block) {
   const size_t rows = to.outputs - smaller_of(block * kRowsPerBlock, to.outputs);
   return static_cast<__mmask16>(rows >= kRowsPerBlock ? 0xFFFF : (1U << rows) - 1);
@@ -230,8 +230,8 @@ struct PairColumns {
 }
 
 [[gnu::always_inline]] inline __m512 finish_row(const int32_t* sums, size_t index, const PairColumns& columns) {
-  const __m512i whole = _mm512_add_epi32(_mm512_load_si512(columns.offset[index]), _mm512_load_si512(sums));
-  const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_load_ps(columns.scale[index]));
+  const __m512i offset = _mm512_load_si512(columns.offset[index]);
+  const __m512 y = scale_sums_512(_mm512_load_si512(sums), offset, _mm512_load_ps(columns.scale[index]));
   return _mm512_add_ps(y, _mm512_load_ps(columns.bias[index]));
 }
 
