@@ -40,8 +40,8 @@ Result<int> adapter_of(const Engine& engine, const std::string& name) {
 }
 
 struct CreateRequest {
-  std::string model, lora, saved;
-  std::optional<std::string> system;
+  std::string model, lora;
+  std::optional<std::string> saved, system;
 };
 
 Result<Conversation> load_conversation(const Contexts& contexts, const std::string& name,
@@ -61,8 +61,8 @@ Result<Conversation> open_conversation(const Contexts& contexts, const CreateReq
   if (!request.lora.empty()) {
     TRY_ASSIGN(adapter, adapter_of(*lease.engine, request.lora));
   }
-  if (request.saved.empty()) return Conversation::create(lease.engine, adapter);
-  TRY_ASSIGN(Conversation conversation, load_conversation(contexts, request.saved, lease.engine));
+  if (!request.saved) return Conversation::create(lease.engine, adapter);
+  TRY_ASSIGN(Conversation conversation, load_conversation(contexts, *request.saved, lease.engine));
   if (!request.lora.empty()) TRY(conversation.set_adapter(adapter));
   return conversation;
 }
@@ -72,7 +72,7 @@ Result<std::shared_ptr<HeldContext>> create(Contexts& contexts, const CreateRequ
   TRY_ASSIGN(Conversation conversation, open_conversation(contexts, request, lease));
   if (request.system) {
     conversation.set_system(*request.system);
-  } else if (request.saved.empty()) {
+  } else if (!request.saved) {
     conversation.set_system(lease.stored.system);
   }
   const ReplyDialect dialect = dialect_of(lease.engine->model());
@@ -82,8 +82,8 @@ Result<std::shared_ptr<HeldContext>> create(Contexts& contexts, const CreateRequ
 
 void handle_create(Contexts& contexts, const SharedExchange& exchange) {
   const auto request = read_request<CreateRequest>(exchange, [](Fields& fields) {
-    CreateRequest read{fields.required_text("model"), fields.text("lora").value_or(""),
-                       fields.text("saved").value_or(""), fields.text("system")};
+    CreateRequest read{fields.required_text("model"), fields.text("lora").value_or(""), fields.text("saved"),
+                       fields.text("system")};
     return read;
   });
   if (!request) return;

@@ -201,6 +201,7 @@ TEST(ContextRoutes, SavedAndGoneOnWith) {
   client.ask(204, "DELETE", "/hotaru/v1/saved_contexts/mine");
   client.ask(404, "DELETE", "/hotaru/v1/saved_contexts/mine");
   client.ask(404, "POST", kContexts, {{"model", "demo"}, {"saved", "mine"}});
+  client.ask(400, "POST", kContexts, {{"model", "demo"}, {"saved", ""}});
   EXPECT_TRUE(client.ask(200, "GET", "/hotaru/v1/saved_contexts")["saved_contexts"].empty());
   for (const char* name : {"../x", ".x", "a/b", "a:b", ""}) {
     EXPECT_THAT(client.ask(400, "POST", context + "/save", {{"name", name}})["error"], HasSubstr("invalid name"));
