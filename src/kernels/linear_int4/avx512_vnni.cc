@@ -4,89 +4,83 @@
 #include "kernels/linear_int4/fold_avx512.h"
 #include "kernels/linear_int4/group_sums_x86.h"
 #include "kernels/linear_panel_avx512.h"
+#include "kernels/linear_stream_avx512.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kFewTokens = 8;    // up to here weights are streamed; above, unpacked once
-constexpr size_t kChunkTokens = 4;  // a second chunk finds the weights in the cache
-constexpr size_t kPrefetchBytes = 2048;
+constexpr size_t kNearBytes = 1536;  // weights are asked for so far ahead, into L1
+constexpr size_t kFarBytes = 3072;   // and into L2
 
-struct Stream {
-  PanelJob job;
+// Weights of few tokens.
+struct Streamed {
+  const PanelJob& job;
   size_t groups;
   const uint8_t* weight;  // packed
   const int32_t* start;   // [T, K/32] -8 * sum of the group's activations
-};
 
-// kStreams blocks at once, each read front to back from where it lies.
-template <int kTokens, int kStreams>
-void stream_blocks(const Stream& stream, size_t first_token, const size_t (&block)[kStreams]) {
-  const __m512i nibble = _mm512_set1_epi8(15);
-  const size_t inputs = stream.job.inputs;
-  const uint8_t* u = stream.job.input + first_token * inputs;
-  const int32_t* start = stream.start + first_token * stream.groups;
-  __m512i sums[kStreams][kTokens] = {};
-  for (size_t g = 0; g < stream.groups; g++, u += kGroupInputs) {
-    HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) {
-      const uint8_t* group = stream.weight + (block[s] * stream.groups + g) * kGroupBytes;
-      for (size_t line = 0; line < kGroupBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T0);
-      }
-      if constexpr (kTokens > 2) HOTARU_RELOAD(u);
-      __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
-      HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) {
-        even[t] = _mm512_set1_epi32(start[t * stream.groups + g]);
-        odd[t] = _mm512_setzero_si512();
-      }
-      HOTARU_UNROLL(4)
-      for (size_t i = 0; i < 4; i++) {
-        const __m512i codes = _mm512_loadu_si512(group + 64 * i);
-        const __m512i low = _mm512_and_si512(codes, nibble);
-        const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
+  // Each block is read front to back.
+  template <int kBlocks>
+  void stream(const size_t (&block)[kBlocks], int32_t* sums) const {
+    size_t t = 0;
+    for (; t + kChunkTokens512 <= job.tokens; t += kChunkTokens512) chunk<kChunkTokens512, kBlocks>(t, block, sums);
+    const size_t rest = job.tokens - t;
+    if (rest == 1) chunk<1, kBlocks>(t, block, sums);
+    if (rest == 2) chunk<2, kBlocks>(t, block, sums);
+    if (rest == 3) chunk<3, kBlocks>(t, block, sums);
+  }
+
+  template <int kTokens, int kBlocks>
+  void chunk(size_t first_token, const size_t (&block)[kBlocks], int32_t* to) const {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    const size_t inputs = job.inputs;
+    const uint8_t* u = job.input + first_token * inputs;
+    const int32_t* first = start + first_token * groups;
+    __m512i sums[kBlocks][kTokens] = {};
+    for (size_t g = 0; g < groups; g++, u += kGroupInputs) {
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) {
+        const uint8_t* group = weight + (block[b] * groups + g) * kGroupBytes;
+        for (size_t line = 0; line < kGroupBytes; line += 64) {
+          _mm_prefetch(reinterpret_cast<const char*>(group + kFarBytes + line), _MM_HINT_T1);
+          _mm_prefetch(reinterpret_cast<const char*>(group + kNearBytes + line), _MM_HINT_T0);
+        }
+        if constexpr (kTokens > 2) HOTARU_RELOAD(u);
+        __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
         HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) {
-          even[t] = _mm512_dpbusd_epi32(even[t], broadcast_inputs_512(u + t * inputs + 8 * i), low);
-          odd[t] = _mm512_dpbusd_epi32(odd[t], broadcast_inputs_512(u + t * inputs + 8 * i + 4), high);
+          even[t] = _mm512_set1_epi32(first[t * groups + g]);
+          odd[t] = _mm512_setzero_si512();
+        }
+        HOTARU_UNROLL(4)
+        for (size_t i = 0; i < 4; i++) {
+          const __m512i codes = _mm512_loadu_si512(group + 64 * i);
+          const __m512i low = _mm512_and_si512(codes, nibble);
+          const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
+          HOTARU_UNROLL(4)
+          for (size_t t = 0; t < kTokens; t++) {
+            even[t] = _mm512_dpbusd_epi32(even[t], broadcast_inputs_512(u + t * inputs + 8 * i), low);
+            odd[t] = _mm512_dpbusd_epi32(odd[t], broadcast_inputs_512(u + t * inputs + 8 * i + 4), high);
+          }
+        }
+        const __m512i multiplier =
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group + kGroupCodeBytes)));
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) {
+          const __m512i products = _mm512_mullo_epi32(_mm512_add_epi32(even[t], odd[t]), multiplier);
+          sums[b][t] = _mm512_add_epi32(sums[b][t], products);
         }
       }
-      const __m512i multiplier =
-          _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group + kGroupCodeBytes)));
+    }
+    HOTARU_UNROLL(2)
+    for (size_t b = 0; b < kBlocks; b++) {
       HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
-        const __m512i products = _mm512_mullo_epi32(_mm512_add_epi32(even[t], odd[t]), multiplier);
-        sums[s][t] = _mm512_add_epi32(sums[s][t], products);
+        _mm512_store_si512(to + (b * job.tokens + first_token + t) * kRowsPerBlock, sums[b][t]);
       }
     }
   }
-  __m512i done[kTokens][kStreams];
-  HOTARU_UNROLL(4)
-  for (size_t t = 0; t < kTokens; t++) {
-    HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) done[t][s] = sums[s][t];
-  }
-  store_blocks_512<kTokens, kStreams>(stream.job.to, first_token, block, done);
-}
-
-template <int kStreams>
-void stream_all_tokens(const Stream& stream, const size_t (&block)[kStreams]) {
-  size_t t = 0;
-  const size_t tokens = stream.job.tokens;
-  for (; t + kChunkTokens <= tokens; t += kChunkTokens) stream_blocks<kChunkTokens, kStreams>(stream, t, block);
-  const size_t rest = tokens - t;
-  if (rest == 1) stream_blocks<1, kStreams>(stream, t, block);
-  if (rest == 2) stream_blocks<2, kStreams>(stream, t, block);
-  if (rest == 3) stream_blocks<3, kStreams>(stream, t, block);
-}
-
-// Two streams, one through each half of the slice: more memory requests in flight than one.
-void few_rows(const Stream& stream, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_all_tokens<2>(stream, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens<1>(stream, {block});
-}
+};
 
 // Inputs of a panel: two blocks of them stay in L1, beside the tokens that go by. With many tokens unpacking is a small
 // part of the work, and their sums would leave L1 instead: then a panel has all inputs.
@@ -138,10 +132,10 @@ void linear_int4_avx512_vnni(const LinearInt4Args& args, Slice slice) {
                         {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output}};
   const size_t groups = job.inputs / kGroupInputs;
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens <= kFewTokens) {
+  if (job.tokens <= kFewTokens512) {
     auto* start = reinterpret_cast<int32_t*>(args.workspace);
     negated_group_sums(args.input, job.tokens * groups, start);
-    few_rows({job, groups, args.weight, start}, blocks);
+    stream_slice_512(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
   } else {
     many_rows(job, args.weight, blocks, args.workspace);
   }

@@ -1,57 +1,56 @@
 // linear_int8 for AVX-512 VNNI: dpbusd over the weights where they lie.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_panel_avx512.h"
+#include "kernels/linear_stream_avx512.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kFewTokens = 8;    // up to here weights are streamed with prefetch
-constexpr size_t kChunkTokens = 4;  // a second chunk finds the weights in the cache
-constexpr size_t kPrefetchBytes = 4096;
+constexpr size_t kNearBytes = 1536;  // weights are asked for so far ahead, into L1
+constexpr size_t kFarBytes = 3072;   // and into L2
 
-// kStreams blocks at once, each read front to back.
-template <int kTokens, int kStreams>
-void stream_blocks(const PanelJob& job, const int8_t* weight, size_t first_token, const size_t (&block)[kStreams]) {
-  __m512i sums[kStreams][kTokens] = {};
-  const uint8_t* u = job.input + first_token * job.inputs;
-  for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
+// Weights of few tokens.
+struct Streamed {
+  const PanelJob& job;
+  const int8_t* weight;
+
+  // Each block is read front to back.
+  template <int kBlocks>
+  void stream(const size_t (&block)[kBlocks], int32_t* sums) const {
+    size_t t = 0;
+    for (; t + kChunkTokens512 <= job.tokens; t += kChunkTokens512) chunk<kChunkTokens512, kBlocks>(t, block, sums);
+    const size_t rest = job.tokens - t;
+    if (rest == 1) chunk<1, kBlocks>(t, block, sums);
+    if (rest == 2) chunk<2, kBlocks>(t, block, sums);
+    if (rest == 3) chunk<3, kBlocks>(t, block, sums);
+  }
+
+  template <int kTokens, int kBlocks>
+  void chunk(size_t first_token, const size_t (&block)[kBlocks], int32_t* to) const {
+    __m512i sums[kBlocks][kTokens] = {};
+    const uint8_t* u = job.input + first_token * job.inputs;
+    for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) {
+        const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
+        _mm_prefetch(reinterpret_cast<const char*>(step + kFarBytes), _MM_HINT_T1);
+        _mm_prefetch(reinterpret_cast<const char*>(step + kNearBytes), _MM_HINT_T0);
+        const __m512i weights = _mm512_loadu_si512(step);
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) {
+          sums[b][t] = _mm512_dpbusd_epi32(sums[b][t], broadcast_inputs_512(u + t * job.inputs + k), weights);
+        }
+      }
+    }
     HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) {
-      const int8_t* step = weight + (block[s] * job.inputs + k) * kRowsPerBlock;
-      _mm_prefetch(reinterpret_cast<const char*>(step + kPrefetchBytes), _MM_HINT_T1);
-      const __m512i weights = _mm512_loadu_si512(step);
+    for (size_t b = 0; b < kBlocks; b++) {
       HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
-        sums[s][t] = _mm512_dpbusd_epi32(sums[s][t], broadcast_inputs_512(u + t * job.inputs + k), weights);
+        _mm512_store_si512(to + (b * job.tokens + first_token + t) * kRowsPerBlock, sums[b][t]);
       }
     }
   }
-  __m512i done[kTokens][kStreams];
-  HOTARU_UNROLL(4)
-  for (size_t t = 0; t < kTokens; t++) {
-    HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) done[t][s] = sums[s][t];
-  }
-  store_blocks_512<kTokens, kStreams>(job.to, first_token, block, done);
-}
-
-template <int kStreams>
-void stream_all_tokens(const PanelJob& job, const int8_t* weight, const size_t (&block)[kStreams]) {
-  size_t t = 0;
-  for (; t + kChunkTokens <= job.tokens; t += kChunkTokens)
-    stream_blocks<kChunkTokens, kStreams>(job, weight, t, block);
-  const size_t rest = job.tokens - t;
-  if (rest == 1) stream_blocks<1, kStreams>(job, weight, t, block);
-  if (rest == 2) stream_blocks<2, kStreams>(job, weight, t, block);
-  if (rest == 3) stream_blocks<3, kStreams>(job, weight, t, block);
-}
-
-// Two streams, one through each half of the slice: more memory requests in flight than one.
-void few_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_all_tokens<2>(job, weight, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens<1>(job, weight, {block});
-}
+};
 
 void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
   const size_t block_bytes = job.inputs * kRowsPerBlock;
@@ -75,8 +74,8 @@ void linear_int8_avx512_vnni(const LinearInt8Args& args, Slice slice) {
                         args.input,
                         {outputs, args.offset, args.scale, nullptr, args.output, false}};
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens <= kFewTokens) {
-    few_rows(job, args.weight, blocks);
+  if (job.tokens <= kFewTokens512) {
+    stream_slice_512(job.to, job.tokens, blocks, Streamed{job, args.weight});
   } else {
     many_rows(job, args.weight, blocks);
   }
