@@ -13,7 +13,7 @@ namespace {  // each kernel's own: NUMERICS on weak symbols
 constexpr size_t kGated = 4;
 using Vectors512 = __m512[kGated];
 
-// numerics.h exp2_polynomial; adding and subtracting 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+// numerics.h exp2_polynomial; adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
 inline void exp2_4x16(Vectors512& x) {
   const __m512 shift = _mm512_set1_ps(12582912.0F);
   Vectors512 shifted, p;
@@ -22,7 +22,7 @@ inline void exp2_4x16(Vectors512& x) {
     x[v] = _mm512_max_ps(x[v], _mm512_set1_ps(-kExp2Limit));
     x[v] = _mm512_min_ps(x[v], _mm512_set1_ps(kExp2Limit));
     shifted[v] = _mm512_add_ps(x[v], shift);
-    x[v] = _mm512_sub_ps(x[v], _mm512_sub_ps(shifted[v], shift));
+    x[v] = _mm512_reduce_ps(x[v], 0);  // less the nearest integer
     p[v] = _mm512_set1_ps(kExp2Coefficients[6]);
   }
   HOTARU_UNROLL(6)

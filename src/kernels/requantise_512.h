@@ -9,14 +9,13 @@
 namespace hotaru {
 namespace {
 
-// The u8 code of 16 floats, as int32.
+// The u8 code of 16 floats, as int32 for to_64_u8: what is negative there, as is a NaN, becomes the code 0.
 inline __m512i requantise_16(__m512 x, float inverse_scale, float zero_point) {
-  __m512 t = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(inverse_scale)), _mm512_set1_ps(zero_point));
-  t = _mm512_min_ps(_mm512_max_ps(t, _mm512_setzero_ps()), _mm512_set1_ps(255.0F));
-  return _mm512_cvtps_epi32(t);
+  const __m512 t = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(inverse_scale)), _mm512_set1_ps(zero_point));
+  return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(255.0F), t));  // of 255 and a NaN, the NaN
 }
 
-// 64 int32 codes as bytes, in order.
+// 64 int32 codes as bytes, in order, negative ones as 0.
 inline __m512i to_64_u8(__m512i p0, __m512i p1, __m512i p2, __m512i p3) {
   // 128-bit lane i of the packed bytes holds the codes 4i .. 4i+3 of p0, p1, p2, p3.
   const __m512i packed = _mm512_packus_epi16(_mm512_packs_epi32(p0, p1), _mm512_packs_epi32(p2, p3));

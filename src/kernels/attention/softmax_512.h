@@ -49,17 +49,13 @@ inline __m512 distances_16(const int32_t* scores, __m512i maximum, __m512 scale)
 // probability_u8 of 16 scores.
 template <bool kSplit>
 inline __m512i probabilities_16(const int32_t* scores, __m512i maximum, __m512 scale) {
-  const __m512 shift = _mm512_set1_ps(kRoundingShift);
-  __m512 x = distances_16<kSplit>(scores, maximum, scale);
-  x = _mm512_max_ps(x, _mm512_set1_ps(kProbabilityFloor));
-  const __m512 shifted = _mm512_add_ps(x, shift);
-  const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, shift));
+  const __m512 x = distances_16<kSplit>(scores, maximum, scale);
+  const __m512 f = _mm512_reduce_ps(x, 0);  // x less the nearest integer
   __m512 p = _mm512_set1_ps(kProbabilityCoefficients[3]);
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[2]));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[1]));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kProbabilityCoefficients[0]));
-  const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
-  return _mm512_cvtps_epi32(_mm512_castsi512_ps(bits));
+  return _mm512_cvtps_epi32(_mm512_scalef_ps(p, _mm512_sub_ps(x, f)));
 }
 
 // The codes of 64 keys as bytes.

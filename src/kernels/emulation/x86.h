@@ -98,6 +98,29 @@ static inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i a) {
   return result;
 }
 
+// SIMDe has neither. x less the nearest integer, half to even (with 0, all that is asked for); x * 2^floor(exponent).
+static inline simde__m512 emulated_reduce_ps(simde__m512 a) {
+  float lanes[16];
+  std::memcpy(lanes, &a, sizeof a);
+  for (float& x : lanes) x = std::isinf(x) ? 0.0F : x - std::nearbyintf(x);
+  std::memcpy(&a, lanes, sizeof a);
+  return a;
+}
+#define _mm512_reduce_ps(a, imm8) emulated_reduce_ps(a)
+static inline simde__m512 emulated_scalef_ps(simde__m512 a, simde__m512 exponent) {
+  float lanes[16], exponents[16];
+  std::memcpy(lanes, &a, sizeof a);
+  std::memcpy(exponents, &exponent, sizeof exponent);
+  for (size_t i = 0; i < 16; i++) {
+    const float n = std::floor(exponents[i]);
+    lanes[i] = std::isnan(n) ? n : std::ldexp(lanes[i], static_cast<int>(n < -1000 ? -1000 : n > 1000 ? 1000 : n));
+  }
+  std::memcpy(&a, lanes, sizeof a);
+  return a;
+}
+#undef _mm512_scalef_ps
+#define _mm512_scalef_ps(a, exponent) emulated_scalef_ps(a, exponent)
+
 using __mmask16 = uint16_t;
 template <typename Vector>
 static inline Vector emulated_masked_lanes(__mmask16 mask, const void* base) {

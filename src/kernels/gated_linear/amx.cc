@@ -36,33 +36,39 @@ class StoreProducts {
       up[v] = finish_row(row + v * kRowsPerBlock + kSecondSums, 1, columns_);
     }
     gate_4x16(gate, up);
-    __m128i codes[kGated];
+    __m512i rows[kGated];
     HOTARU_UNROLL(4)
-    for (size_t v = 0; v < kGated; v++) {
-      codes[v] = _mm512_cvtepi32_epi8(requantise_16(up[v], to_.inverse_scale, to_.zero_point));
-    }
+    for (size_t v = 0; v < kGated; v++) rows[v] = requantise_16(up[v], to_.inverse_scale, to_.zero_point);
+    const __m512i codes = to_64_u8(rows[0], rows[1], rows[2], rows[3]);
     if (index_ + 1 < kUnitBlocks) {
-      HOTARU_UNROLL(4)
-      for (size_t v = 0; v < kGated; v++) _mm_store_si128(quarter(index_, v), codes[v]);
+      _mm512_store_si512(quarter(index_), codes);
     } else {
-      HOTARU_UNROLL(4)
-      for (size_t v = 0; v < kGated; v++) {
-        if (v < count) store_line(v, codes[v]);
-      }
-      out_ += kGated * to_.output_stride;
+      store_lines(codes, count);
     }
     quarter_ += kGated * kRowsPerBlock;
   }
 
  private:
-  [[nodiscard]] __m128i* quarter(size_t index, size_t v) const {
-    return reinterpret_cast<__m128i*>(quarter_ + (index * kMaxBlockTokens + v) * kRowsPerBlock);
-  }
-  [[gnu::always_inline]] void store_line(size_t v, __m128i codes) const {
-    __m512i line = _mm512_castsi128_si512(_mm_load_si128(quarter(0, v)));
-    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(1, v)), 1);
-    line = _mm512_inserti32x4(line, _mm_load_si128(quarter(2, v)), 2);
-    _mm512_storeu_si512(out_ + v * to_.output_stride, _mm512_inserti32x4(line, codes, 3));
+  // Of the tokens at hand.
+  [[nodiscard]] uint8_t* quarter(size_t index) const { return quarter_ + index * kMaxBlockTokens * kRowsPerBlock; }
+
+  // Four quarters of four tokens become four lines.
+  [[gnu::always_inline]] void store_lines(__m512i last, size_t count) {
+    const __m512i q0 = _mm512_load_si512(quarter(0));
+    const __m512i q1 = _mm512_load_si512(quarter(1));
+    const __m512i q2 = _mm512_load_si512(quarter(2));
+    const __m512i low01 = _mm512_shuffle_i32x4(q0, q1, 0x44);  // tokens 0 and 1 of both
+    const __m512i low23 = _mm512_shuffle_i32x4(q2, last, 0x44);
+    const __m512i high01 = _mm512_shuffle_i32x4(q0, q1, 0xEE);
+    const __m512i high23 = _mm512_shuffle_i32x4(q2, last, 0xEE);
+    const __m512i lines[kGated] = {_mm512_shuffle_i32x4(low01, low23, 0x88), _mm512_shuffle_i32x4(low01, low23, 0xDD),
+                                   _mm512_shuffle_i32x4(high01, high23, 0x88),
+                                   _mm512_shuffle_i32x4(high01, high23, 0xDD)};
+    HOTARU_UNROLL(4)
+    for (size_t v = 0; v < kGated; v++) {
+      if (v < count) _mm512_storeu_si512(out_ + v * to_.output_stride, lines[v]);
+    }
+    out_ += kGated * to_.output_stride;
   }
 
   LinearOutput linear_;
