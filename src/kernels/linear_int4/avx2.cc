@@ -3,17 +3,15 @@
 // u * code in [-32640, 28560], fits s16, so whatever wraps on the way comes back. madd_epi16 multiplies by the group's
 // multiplier and widens at once.
 #include "kernels/kernel_list.h"
-#include "kernels/linear_rows_x86.h"
+#include "kernels/linear_stream_x86.h"
 #include "kernels/load_256.h"
 
 namespace hotaru {
 namespace {
 
-constexpr int kFewTokens = 24;   // up to here weights are unpacked in passing; above, once per block
-constexpr int kChunkTokens = 4;  // tokens whose sums fit the registers
+constexpr size_t kFewTokens = 24;  // up to here weights are unpacked in passing; above, once per block
 constexpr int kStepsPerGroup = kGroupInputs / kInputsPerStep;
 constexpr size_t kStepBytes = kRowsPerBlock * kInputsPerStep;
-constexpr size_t kPrefetchBytes = 4096;
 
 struct Job {
   size_t tokens, inputs, groups;
@@ -73,7 +71,7 @@ inline BlockSums high_nibbles(const BlockSums& codes) {
   return low_nibbles({_mm256_srli_epi16(codes.low, 4), _mm256_srli_epi16(codes.high, 4)});
 }
 
-template <int kTokens>
+template <size_t kTokens>
 inline void begin_group(const Job& job, size_t first_token, size_t g, BlockSums (&pairs)[kTokens]) {
   HOTARU_UNROLL(4)
   for (size_t t = 0; t < kTokens; t++) {
@@ -82,7 +80,7 @@ inline void begin_group(const Job& job, size_t first_token, size_t g, BlockSums 
   }
 }
 
-template <int kTokens>
+template <size_t kTokens>
 inline void store_block(const Job& job, size_t first_token, size_t block, const BlockSums (&sums)[kTokens]) {
   HOTARU_UNROLL(4)
   for (size_t t = 0; t < kTokens; t++) {
@@ -91,55 +89,54 @@ inline void store_block(const Job& job, size_t first_token, size_t block, const 
   }
 }
 
-// Few tokens: kStreams blocks at once, each read front to back from where it lies.
-template <int kTokens, int kStreams>
-void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kStreams]) {
-  BlockSums sums[kStreams][kTokens] = {};
-  for (size_t g = 0; g < job.groups; g++) {
-    const uint8_t* u = job.input + first_token * job.inputs + g * kGroupInputs;
-    HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) {
-      const uint8_t* group = job.weight + (block[s] * job.groups + g) * kGroupBytes;
-      for (size_t line = 0; line < kGroupBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T1);
-      }
-      BlockSums pairs[kTokens];
-      begin_group<kTokens>(job, first_token, g, pairs);
-      HOTARU_UNROLL(4)
-      for (size_t i = 0; i < kStepsPerGroup / 2; i++) {
-        const BlockSums codes = {load_256(group + 64 * i), load_256(group + 64 * i + 32)};
-        const BlockSums even = low_nibbles(codes);
-        const BlockSums odd = high_nibbles(codes);
-        HOTARU_UNROLL(4)
-        for (size_t t = 0; t < kTokens; t++) {
-          add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i), even);
-          add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i + 4), odd);
+// Weights of few tokens.
+struct Streamed {
+  const Job& job;
+
+  // Each block is read front to back.
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
+    BlockSums sums[kBlocks][kTokens] = {};
+    for (size_t g = 0; g < job.groups; g++) {
+      const uint8_t* u = job.input + first_token * job.inputs + g * kGroupInputs;
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) {
+        const uint8_t* group = job.weight + (block[b] * job.groups + g) * kGroupBytes;
+        for (size_t line = 0; line < kGroupBytes; line += 64) {
+          ask_ahead(group + line);
         }
+        BlockSums pairs[kTokens];
+        begin_group<kTokens>(job, first_token, g, pairs);
+        HOTARU_UNROLL(4)
+        for (size_t i = 0; i < kStepsPerGroup / 2; i++) {
+          const BlockSums codes = {load_256(group + 64 * i), load_256(group + 64 * i + 32)};
+          const BlockSums even = low_nibbles(codes);
+          const BlockSums odd = high_nibbles(codes);
+          HOTARU_UNROLL(4)
+          for (size_t t = 0; t < kTokens; t++) {
+            add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i), even);
+            add_step(pairs[t], broadcast_32(u + t * job.inputs + 8 * i + 4), odd);
+          }
+        }
+        const BlockSums multipliers = load_multipliers(group + kGroupCodeBytes);
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) add_group(sums[b][t], pairs[t], multipliers);
       }
-      const BlockSums multipliers = load_multipliers(group + kGroupCodeBytes);
+    }
+    HOTARU_UNROLL(2)
+    for (size_t b = 0; b < kBlocks; b++) {
       HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) add_group(sums[s][t], pairs[t], multipliers);
+      for (size_t t = 0; t < kTokens; t++) {
+        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
+      }
     }
   }
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) store_block<kTokens>(job, first_token, block[s], sums[s]);
-}
+};
 
-void stream_all_tokens(const Job& job, size_t block) {
-  size_t t = 0;
-  for (; t + kChunkTokens <= job.tokens; t += kChunkTokens) stream_blocks<kChunkTokens, 1>(job, t, {block});
-  const size_t rest = job.tokens - t;
-  if (rest == 1) stream_blocks<1, 1>(job, t, {block});
-  if (rest == 2) stream_blocks<2, 1>(job, t, {block});
-  if (rest == 3) stream_blocks<3, 1>(job, t, {block});
-}
-
-// One token: two streams, one through each half of the slice: more memory requests in flight than one. More tokens have
-// more to do with each byte, and their sums would not fit the registers twice.
+// More than one token have more to do with each byte, and their sums would not fit the registers twice.
 void few_rows(const Job& job, Slice::Range blocks) {
-  const size_t half = job.tokens == 1 ? (blocks.end - blocks.begin) / 2 : 0;
-  for (size_t i = 0; i < half; i++) stream_blocks<1, 2>(job, 0, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens(job, block);
+  if (job.tokens == 1) return stream_slice<2>(job.to, 1, blocks, Streamed{job});
+  stream_slice<1>(job.to, job.tokens, blocks, Streamed{job});
 }
 
 // codes of one block -> panel[K/4][16 rows][4 inputs] nibbles
@@ -160,7 +157,7 @@ void unpack_block(const uint8_t* packed, size_t groups, uint8_t* panel) {
 }
 
 // Many tokens: one chunk of them against an unpacked block.
-template <int kTokens>
+template <size_t kTokens>
 void panel_chunk(const Job& job, size_t first_token, size_t block, const uint8_t* panel) {
   BlockSums sums[kTokens] = {};
   const uint8_t* multipliers = job.weight + block * job.groups * kGroupBytes + kGroupCodeBytes;

@@ -4,13 +4,12 @@
 #include "kernels/linear_int4/fold_avx512.h"
 #include "kernels/linear_int4/group_sums_x86.h"
 #include "kernels/linear_panel_avx512.h"
-#include "kernels/linear_stream_avx512.h"
+#include "kernels/linear_stream_x86.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kNearBytes = 1536;  // weights are asked for so far ahead, into L1
-constexpr size_t kFarBytes = 3072;   // and into L2
+constexpr size_t kFewTokens = 8;  // up to here weights are streamed; above, unpacked once
 
 // Weights of few tokens.
 struct Streamed {
@@ -20,18 +19,8 @@ struct Streamed {
   const int32_t* start;   // [T, K/32] -8 * sum of the group's activations
 
   // Each block is read front to back.
-  template <int kBlocks>
-  void stream(const size_t (&block)[kBlocks], int32_t* sums) const {
-    size_t t = 0;
-    for (; t + kChunkTokens512 <= job.tokens; t += kChunkTokens512) chunk<kChunkTokens512, kBlocks>(t, block, sums);
-    const size_t rest = job.tokens - t;
-    if (rest == 1) chunk<1, kBlocks>(t, block, sums);
-    if (rest == 2) chunk<2, kBlocks>(t, block, sums);
-    if (rest == 3) chunk<3, kBlocks>(t, block, sums);
-  }
-
-  template <int kTokens, int kBlocks>
-  void chunk(size_t first_token, const size_t (&block)[kBlocks], int32_t* to) const {
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
     const __m512i nibble = _mm512_set1_epi8(15);
     const size_t inputs = job.inputs;
     const uint8_t* u = job.input + first_token * inputs;
@@ -42,8 +31,7 @@ struct Streamed {
       for (size_t b = 0; b < kBlocks; b++) {
         const uint8_t* group = weight + (block[b] * groups + g) * kGroupBytes;
         for (size_t line = 0; line < kGroupBytes; line += 64) {
-          _mm_prefetch(reinterpret_cast<const char*>(group + kFarBytes + line), _MM_HINT_T1);
-          _mm_prefetch(reinterpret_cast<const char*>(group + kNearBytes + line), _MM_HINT_T0);
+          ask_ahead(group + line);
         }
         if constexpr (kTokens > 2) HOTARU_RELOAD(u);
         __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
@@ -132,10 +120,10 @@ void linear_int4_avx512_vnni(const LinearInt4Args& args, Slice slice) {
                         {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output}};
   const size_t groups = job.inputs / kGroupInputs;
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens <= kFewTokens512) {
+  if (job.tokens <= kFewTokens) {
     auto* start = reinterpret_cast<int32_t*>(args.workspace);
     negated_group_sums(args.input, job.tokens * groups, start);
-    stream_slice_512(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
+    stream_slice<2>(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
   } else {
     many_rows(job, args.weight, blocks, args.workspace);
   }

@@ -4,20 +4,12 @@
 #include "kernels/kernel_list.h"
 #include "kernels/linear_int4/group_sums_x86.h"
 #include "kernels/linear_panel_avx_vnni.h"
+#include "kernels/linear_stream_x86.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kFewTokens = 8;    // up to here weights are streamed; above, unpacked once
-constexpr size_t kChunkTokens = 4;  // a second chunk finds the weights in the cache
-constexpr size_t kPrefetchBytes = 4096;
-
-struct Stream {
-  PanelJob job;
-  size_t groups;
-  const uint8_t* weight;  // packed
-  const int32_t* start;   // [T, K/32] -8 * sum of the group's activations
-};
+constexpr size_t kFewTokens = 8;  // up to here weights are streamed; above, unpacked once
 
 inline BlockVectors low_nibbles(const BlockVectors& codes) {
   const __m256i nibble = _mm256_set1_epi8(15);
@@ -38,61 +30,55 @@ inline void add_group(BlockVectors& sums, const BlockVectors& group, const Block
   sums.high = _mm256_add_epi32(sums.high, _mm256_mullo_epi32(group.high, multipliers.high));
 }
 
-// kStreams blocks at once, each read front to back from where it lies.
-template <int kTokens, int kStreams>
-void stream_blocks(const Stream& stream, size_t first_token, const size_t (&block)[kStreams]) {
-  const size_t inputs = stream.job.inputs;
-  const uint8_t* u = stream.job.input + first_token * inputs;
-  const int32_t* start = stream.start + first_token * stream.groups;
-  BlockVectors sums[kStreams][kTokens] = {};
-  for (size_t g = 0; g < stream.groups; g++, u += kGroupInputs) {
-    for (size_t s = 0; s < kStreams; s++) {
-      const uint8_t* group = stream.weight + (block[s] * stream.groups + g) * kGroupBytes;
-      for (size_t line = 0; line < kGroupBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(group + kPrefetchBytes + line), _MM_HINT_T1);
-      }
-      BlockVectors group_sums[kTokens];
-      HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) {
-        const __m256i negated = _mm256_set1_epi32(start[t * stream.groups + g]);
-        group_sums[t] = {negated, negated};
-      }
-      HOTARU_UNROLL(4)
-      for (size_t i = 0; i < 4; i++) {
-        const BlockVectors codes = load_block_step(group + 64 * i);
-        const BlockVectors even = low_nibbles(codes);
-        const BlockVectors odd = high_nibbles(codes);
+// Weights of few tokens.
+struct Streamed {
+  const PanelJob& job;
+  size_t groups;
+  const uint8_t* weight;  // packed
+  const int32_t* start;   // [T, K/32] -8 * sum of the group's activations
+
+  // Each block is read front to back.
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
+    const size_t inputs = job.inputs;
+    const uint8_t* u = job.input + first_token * inputs;
+    const int32_t* first = start + first_token * groups;
+    BlockVectors sums[kBlocks][kTokens] = {};
+    for (size_t g = 0; g < groups; g++, u += kGroupInputs) {
+      for (size_t b = 0; b < kBlocks; b++) {
+        const uint8_t* group = weight + (block[b] * groups + g) * kGroupBytes;
+        for (size_t line = 0; line < kGroupBytes; line += 64) {
+          ask_ahead(group + line);
+        }
+        BlockVectors group_sums[kTokens];
         HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) {
-          add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i), even);
-          add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i + 4), odd);
+          const __m256i negated = _mm256_set1_epi32(first[t * groups + g]);
+          group_sums[t] = {negated, negated};
         }
+        HOTARU_UNROLL(4)
+        for (size_t i = 0; i < 4; i++) {
+          const BlockVectors codes = load_block_step(group + 64 * i);
+          const BlockVectors even = low_nibbles(codes);
+          const BlockVectors odd = high_nibbles(codes);
+          HOTARU_UNROLL(4)
+          for (size_t t = 0; t < kTokens; t++) {
+            add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i), even);
+            add_products(group_sums[t], broadcast_32(u + t * inputs + 8 * i + 4), odd);
+          }
+        }
+        const BlockVectors multipliers = load_multipliers(group);
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) add_group(sums[b][t], group_sums[t], multipliers);
       }
-      const BlockVectors multipliers = load_multipliers(group);
+    }
+    for (size_t b = 0; b < kBlocks; b++) {
       HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) add_group(sums[s][t], group_sums[t], multipliers);
+      for (size_t t = 0; t < kTokens; t++)
+        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
     }
   }
-  for (size_t s = 0; s < kStreams; s++) store_block_256<kTokens>(stream.job.to, first_token, block[s], sums[s]);
-}
-
-template <int kStreams>
-void stream_all_tokens(const Stream& stream, const size_t (&block)[kStreams]) {
-  size_t t = 0;
-  const size_t tokens = stream.job.tokens;
-  for (; t + kChunkTokens <= tokens; t += kChunkTokens) stream_blocks<kChunkTokens, kStreams>(stream, t, block);
-  const size_t rest = tokens - t;
-  if (rest == 1) stream_blocks<1, kStreams>(stream, t, block);
-  if (rest == 2) stream_blocks<2, kStreams>(stream, t, block);
-  if (rest == 3) stream_blocks<3, kStreams>(stream, t, block);
-}
-
-// Two streams, one through each half of the slice: more memory requests in flight than one.
-void few_rows(const Stream& stream, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_all_tokens<2>(stream, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_all_tokens<1>(stream, {block});
-}
+};
 
 // One 16-bit product is two 8-bit ones: (n0 + 256 n1) * m, and n0 * m <= 225 carries nothing over. `multiplier` holds
 // every row's twice; 8 * m takes the nibbles' offset away again.
@@ -144,7 +130,7 @@ void linear_int4_avx_vnni(const LinearInt4Args& args, Slice slice) {
   if (job.tokens <= kFewTokens) {
     auto* start = reinterpret_cast<int32_t*>(args.workspace);
     negated_group_sums(args.input, job.tokens * groups, start);
-    few_rows({job, groups, args.weight, start}, blocks);
+    stream_slice<2>(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
   } else {
     many_rows(job, args.weight, blocks, reinterpret_cast<int8_t*>(args.workspace));
   }

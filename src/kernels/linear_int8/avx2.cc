@@ -2,19 +2,17 @@
 // are widened to 16 bits, inputs 0 and 2 of a step (even) apart from 1 and 3 (odd), and madd_epi16 sums each pair in
 // its row's int32 lane.
 #include "kernels/kernel_list.h"
-#include "kernels/linear_rows_x86.h"
+#include "kernels/linear_stream_x86.h"
 #include "kernels/load_256.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kChunkTokens = 4;  // tokens whose sums fit the registers
 constexpr size_t kWideTokens = 16;  // tokens whose widened activations fit the workspace
 constexpr size_t kStepBytes = kRowsPerBlock * kInputsPerStep;
-constexpr size_t kPrefetchBytes = 4096;
 
 struct Job {
-  size_t inputs, steps;
+  size_t tokens, inputs, steps;
   const int16_t* input;  // [tokens, K], see widen_activations
   const int8_t* weight;  // packed
   LinearOutput to;
@@ -54,53 +52,37 @@ inline void add_products(BlockSums& sums, __m256i u, __m256i low, __m256i high) 
   HOTARU_IN_ORDER(sums.high);
 }
 
-// kStreams blocks at once, each read front to back, times kTokens tokens.
-template <int kTokens, int kStreams>
-void stream_blocks(const Job& job, size_t first_token, const size_t (&block)[kStreams]) {
-  BlockSums sums[kStreams][kTokens] = {};
-  for (size_t step = 0; step < job.steps; step++) {
-    const int16_t* u = job.input + first_token * job.inputs + step * kInputsPerStep;
+struct Streamed {
+  const Job& job;
+
+  // Each block is read front to back.
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
+    BlockSums sums[kBlocks][kTokens] = {};
+    for (size_t step = 0; step < job.steps; step++) {
+      const int16_t* u = job.input + first_token * job.inputs + step * kInputsPerStep;
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) {
+        const int8_t* weights = job.weight + (block[b] * job.steps + step) * kStepBytes;
+        ask_ahead(weights);
+        const Widened low = widen_weights(weights);
+        const Widened high = widen_weights(weights + 32);
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) {
+          add_products(sums[b][t], broadcast_32(u + t * job.inputs), low.even, high.even);
+          add_products(sums[b][t], broadcast_32(u + t * job.inputs + 2), low.odd, high.odd);
+        }
+      }
+    }
     HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) {
-      const int8_t* weights = job.weight + (block[s] * job.steps + step) * kStepBytes;
-      _mm_prefetch(reinterpret_cast<const char*>(weights + kPrefetchBytes), _MM_HINT_T1);
-      const Widened low = widen_weights(weights);
-      const Widened high = widen_weights(weights + 32);
+    for (size_t b = 0; b < kBlocks; b++) {
       HOTARU_UNROLL(4)
       for (size_t t = 0; t < kTokens; t++) {
-        add_products(sums[s][t], broadcast_32(u + t * job.inputs), low.even, high.even);
-        add_products(sums[s][t], broadcast_32(u + t * job.inputs + 2), low.odd, high.odd);
+        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
       }
     }
   }
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) {
-    HOTARU_UNROLL(4)
-    for (size_t t = 0; t < kTokens; t++) {
-      store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock, sums[s][t].low);
-      store_8_rows(job.to, first_token + t, block[s] * kRowsPerBlock + 8, sums[s][t].high);
-    }
-  }
-}
-
-// One token: two streams, one through each half of the slice: more memory requests in flight than one.
-void one_token(const Job& job, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_blocks<1, 2>(job, 0, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_blocks<1, 1>(job, 0, {block});
-}
-
-// More: a block comes from memory for the first chunk of tokens and from the cache for the others.
-void some_tokens(const Job& job, size_t tokens, Slice::Range blocks) {
-  for (size_t block = blocks.begin; block < blocks.end; block++) {
-    size_t t = 0;
-    for (; t + kChunkTokens <= tokens; t += kChunkTokens) stream_blocks<kChunkTokens, 1>(job, t, {block});
-    const size_t rest = tokens - t;
-    if (rest == 1) stream_blocks<1, 1>(job, t, {block});
-    if (rest == 2) stream_blocks<2, 1>(job, t, {block});
-    if (rest == 3) stream_blocks<3, 1>(job, t, {block});
-  }
-}
+};
 
 }  // namespace
 
@@ -114,15 +96,13 @@ void linear_int8_avx2(const LinearInt8Args& args, Slice slice) {
     const size_t rest = all_tokens - first;
     const size_t tokens = rest < kWideTokens ? rest : kWideTokens;
     widen_activations(args.input + first * inputs, tokens * inputs, wide);
-    const Job job = {inputs,
-                     inputs / kInputsPerStep,
-                     wide,
-                     args.weight,
-                     {outputs, args.offset, args.scale, nullptr, args.output + first * outputs, false}};
+    const Job job = {
+        tokens, inputs,      inputs / kInputsPerStep,
+        wide,   args.weight, {outputs, args.offset, args.scale, nullptr, args.output + first * outputs, false}};
     if (tokens == 1) {
-      one_token(job, blocks);
+      stream_slice<2>(job.to, 1, blocks, Streamed{job});
     } else {
-      some_tokens(job, tokens, blocks);
+      stream_slice<1>(job.to, tokens, blocks, Streamed{job});
     }
   }
 }

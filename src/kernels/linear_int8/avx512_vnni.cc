@@ -1,13 +1,12 @@
 // linear_int8 for AVX-512 VNNI: dpbusd over the weights where they lie.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_panel_avx512.h"
-#include "kernels/linear_stream_avx512.h"
+#include "kernels/linear_stream_x86.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kNearBytes = 1536;  // weights are asked for so far ahead, into L1
-constexpr size_t kFarBytes = 3072;   // and into L2
+constexpr size_t kFewTokens = 8;  // up to here weights are streamed
 
 // Weights of few tokens.
 struct Streamed {
@@ -15,26 +14,15 @@ struct Streamed {
   const int8_t* weight;
 
   // Each block is read front to back.
-  template <int kBlocks>
-  void stream(const size_t (&block)[kBlocks], int32_t* sums) const {
-    size_t t = 0;
-    for (; t + kChunkTokens512 <= job.tokens; t += kChunkTokens512) chunk<kChunkTokens512, kBlocks>(t, block, sums);
-    const size_t rest = job.tokens - t;
-    if (rest == 1) chunk<1, kBlocks>(t, block, sums);
-    if (rest == 2) chunk<2, kBlocks>(t, block, sums);
-    if (rest == 3) chunk<3, kBlocks>(t, block, sums);
-  }
-
-  template <int kTokens, int kBlocks>
-  void chunk(size_t first_token, const size_t (&block)[kBlocks], int32_t* to) const {
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
     __m512i sums[kBlocks][kTokens] = {};
     const uint8_t* u = job.input + first_token * job.inputs;
     for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
       HOTARU_UNROLL(2)
       for (size_t b = 0; b < kBlocks; b++) {
         const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
-        _mm_prefetch(reinterpret_cast<const char*>(step + kFarBytes), _MM_HINT_T1);
-        _mm_prefetch(reinterpret_cast<const char*>(step + kNearBytes), _MM_HINT_T0);
+        ask_ahead(step);
         const __m512i weights = _mm512_loadu_si512(step);
         HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) {
@@ -74,8 +62,8 @@ void linear_int8_avx512_vnni(const LinearInt8Args& args, Slice slice) {
                         args.input,
                         {outputs, args.offset, args.scale, nullptr, args.output, false}};
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens <= kFewTokens512) {
-    stream_slice_512(job.to, job.tokens, blocks, Streamed{job, args.weight});
+  if (job.tokens <= kFewTokens) {
+    stream_slice<2>(job.to, job.tokens, blocks, Streamed{job, args.weight});
   } else {
     many_rows(job, args.weight, blocks);
   }

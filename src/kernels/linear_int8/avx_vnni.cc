@@ -1,37 +1,40 @@
 // linear_int8 for AVX-VNNI (256 bits): dpbusd over the weights where they lie.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_panel_avx_vnni.h"
+#include "kernels/linear_stream_x86.h"
 
 namespace hotaru {
 namespace {
 
-constexpr size_t kPrefetchBytes = 4096;
+// Weights of few tokens.
+struct Streamed {
+  const PanelJob& job;
+  const int8_t* weight;
 
-// One token, kStreams blocks at once, each read front to back.
-template <int kStreams>
-void stream_blocks(const PanelJob& job, const int8_t* weight, const size_t (&block)[kStreams]) {
-  BlockVectors sums[kStreams];
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) sums[s] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
-    const __m256i inputs = broadcast_32(job.input + k);
+  // Each block is read front to back.
+  template <size_t kTokens, size_t kBlocks>
+  void chunk(const size_t (&block)[kBlocks], size_t first_token, int32_t* to) const {
+    const uint8_t* u = job.input + first_token * job.inputs;
+    BlockVectors sums[kBlocks][kTokens] = {};
+    for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
+      HOTARU_UNROLL(2)
+      for (size_t b = 0; b < kBlocks; b++) {
+        const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
+        ask_ahead(step);
+        const BlockVectors weights = load_block_step(step);
+        HOTARU_UNROLL(4)
+        for (size_t t = 0; t < kTokens; t++) add_products(sums[b][t], broadcast_32(u + t * job.inputs + k), weights);
+      }
+    }
     HOTARU_UNROLL(2)
-    for (size_t s = 0; s < kStreams; s++) {
-      const int8_t* step = weight + (block[s] * job.inputs + k) * kRowsPerBlock;
-      _mm_prefetch(reinterpret_cast<const char*>(step + kPrefetchBytes), _MM_HINT_T1);
-      add_products(sums[s], inputs, load_block_step(step));
+    for (size_t b = 0; b < kBlocks; b++) {
+      HOTARU_UNROLL(4)
+      for (size_t t = 0; t < kTokens; t++) {
+        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
+      }
     }
   }
-  HOTARU_UNROLL(2)
-  for (size_t s = 0; s < kStreams; s++) store_block_256<1>(job.to, 0, block[s], {sums[s]});
-}
-
-// Two streams, one through each half of the slice: more memory requests in flight than one.
-void one_token(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
-  const size_t half = (blocks.end - blocks.begin) / 2;
-  for (size_t i = 0; i < half; i++) stream_blocks<2>(job, weight, {blocks.begin + i, blocks.begin + half + i});
-  for (size_t block = blocks.begin + 2 * half; block < blocks.end; block++) stream_blocks<1>(job, weight, {block});
-}
+};
 
 }  // namespace
 
@@ -43,7 +46,7 @@ void linear_int8_avx_vnni(const LinearInt8Args& args, Slice slice) {
                         {outputs, args.offset, args.scale, nullptr, args.output, false}};
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
   if (job.tokens == 1) {
-    one_token(job, args.weight, blocks);
+    stream_slice<2>(job.to, 1, blocks, Streamed{job, args.weight});
     return;
   }
   const size_t block_bytes = job.inputs * kRowsPerBlock;
