@@ -54,8 +54,10 @@ done
 hef=$work/1.hef
 alone=$(answers --prefill-chunk 1)
 for isa in $("$hotaru" --version | sed -n 's/^available here: //p'); do
-  status=0
-  diff <(answers --isa "$isa" --threads 2 --prefill-chunk 128) <(echo "$alone") || status=1
-  report $status "a new HEF gives the same tokens and logits in chunks of 1 and of 128: isa $isa"
+  for chunk in 128 256; do
+    status=0
+    diff <(answers --isa "$isa" --threads 2 --prefill-chunk $chunk) <(echo "$alone") || status=1
+    report $status "a new HEF gives the same tokens and logits in chunks of 1 and of $chunk: isa $isa"
+  done
 done
 exit $((failures > 0))
