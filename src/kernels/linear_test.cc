@@ -75,8 +75,9 @@ void test_extremes(void (*ref)(const typename Problem::Args&, Slice)) {
   }
 }
 
-// More tokens and inputs than a kernel takes at once: 230 and 129 are several blocks with a rest, 1312 and 2080 inputs
-// several panels with half a tile left.
+// More tokens, inputs and outputs than a kernel takes at once: 230 and 129 tokens are several blocks with a rest, 1312
+// and 2080 inputs several panels with half a tile left; 4203 outputs more than two times as many sums as wait for their
+// scales.
 template <typename Problem>
 void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
   for (const auto& kernel : tested_kernels<typename Problem::Args>()) {
@@ -85,6 +86,9 @@ void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
     compare_with_ref<Problem>(kernel, ref, {225, 64, 16, false, true, Fill::kRandom}, 1);
     compare_with_ref<Problem>(kernel, ref, {40, 2080, 40, true, false, Fill::kRandom}, 2);
     compare_with_ref<Problem>(kernel, ref, {129, 1312, 20, true, true, Fill::kRandom}, 1);
+    for (const int tokens : {1, 2, 7, 24}) {
+      compare_with_ref<Problem>(kernel, ref, {tokens, 32, 4203, true, true, Fill::kRandom}, 1);
+    }
     if (!kernel.emulated) release_thread(kernel.isa);
   }
 }
