@@ -23,10 +23,17 @@ static inline void ask_ahead(const void* line) {
   _mm_prefetch(static_cast<const char*>(line) + kNear, _MM_HINT_T0);
 }
 
-static inline void keep_sums(__m256i low, __m256i high, int32_t* to) {
-  auto* halves = reinterpret_cast<__m256i*>(to);
-  _mm256_store_si256(halves, low);
-  _mm256_store_si256(halves + 1, high);
+// sums[b][t]: 16 rows of block b for token first_token + t, a vector or its two halves -> to [blocks][T][16]
+template <typename Rows, size_t kBlocks, size_t kTokens>
+static inline void keep_sums(const Rows (&sums)[kBlocks][kTokens], size_t tokens, size_t first_token, int32_t* to) {
+  static_assert(sizeof(Rows) == kRowsPerBlock * sizeof(int32_t));
+  HOTARU_UNROLL(2)
+  for (size_t b = 0; b < kBlocks; b++) {
+    HOTARU_UNROLL(4)
+    for (size_t t = 0; t < kTokens; t++) {
+      __builtin_memcpy(to + (b * tokens + first_token + t) * kRowsPerBlock, &sums[b][t], sizeof(Rows));
+    }
+  }
 }
 
 // All tokens with the blocks at hand: weights.chunk<N>(block, first token, sums), for N tokens, writes

@@ -88,15 +88,6 @@ static inline simde__m512i _mm512_cvtps_epi32(simde__m512 a) {
   return simde_mm512_inserti64x4(simde_mm512_castsi256_si512(simde_mm256_cvtps_epi32(low)),
                                  simde_mm256_cvtps_epi32(high), 1);
 }
-static inline simde__m128i _mm512_cvtepi32_epi8(simde__m512i a) {
-  int32_t lanes[16];
-  uint8_t bytes[16];
-  std::memcpy(lanes, &a, sizeof a);
-  for (size_t i = 0; i < 16; i++) bytes[i] = static_cast<uint8_t>(lanes[i]);
-  simde__m128i result;
-  std::memcpy(&result, bytes, sizeof result);
-  return result;
-}
 
 // SIMDe has neither. x less the nearest integer, half to even (with 0, all that is asked for); x * 2^floor(exponent).
 static inline simde__m512 emulated_reduce_ps(simde__m512 a) {

@@ -123,13 +123,7 @@ struct Streamed {
         for (size_t t = 0; t < kTokens; t++) add_group(sums[b][t], pairs[t], multipliers);
       }
     }
-    HOTARU_UNROLL(2)
-    for (size_t b = 0; b < kBlocks; b++) {
-      HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) {
-        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
-      }
-    }
+    keep_sums(sums, job.tokens, first_token, to);
   }
 };
 

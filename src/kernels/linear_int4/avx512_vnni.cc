@@ -60,13 +60,7 @@ struct Streamed {
         }
       }
     }
-    HOTARU_UNROLL(2)
-    for (size_t b = 0; b < kBlocks; b++) {
-      HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) {
-        _mm512_store_si512(to + (b * job.tokens + first_token + t) * kRowsPerBlock, sums[b][t]);
-      }
-    }
+    keep_sums(sums, job.tokens, first_token, to);
   }
 };
 

@@ -52,6 +52,7 @@ inline void add_products(BlockSums& sums, __m256i u, __m256i low, __m256i high) 
   HOTARU_IN_ORDER(sums.high);
 }
 
+// Weights of one chunk of tokens.
 struct Streamed {
   const Job& job;
 
@@ -74,13 +75,7 @@ struct Streamed {
         }
       }
     }
-    HOTARU_UNROLL(2)
-    for (size_t b = 0; b < kBlocks; b++) {
-      HOTARU_UNROLL(4)
-      for (size_t t = 0; t < kTokens; t++) {
-        keep_sums(sums[b][t].low, sums[b][t].high, to + (b * job.tokens + first_token + t) * kRowsPerBlock);
-      }
-    }
+    keep_sums(sums, job.tokens, first_token, to);
   }
 };
 
