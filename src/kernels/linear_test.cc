@@ -76,7 +76,8 @@ void test_extremes(void (*ref)(const typename Problem::Args&, Slice)) {
 }
 
 // More tokens, inputs and outputs than a kernel takes at once: 230 and 129 tokens are several blocks with a rest, 1312
-// and 2080 inputs several panels with half a tile left; 4203 outputs more than two times as many sums as wait for their
+// and 2080 inputs several panels with half a tile left; 64 tokens of 20992 inputs a block of tokens for each of two
+// threads; 4203 outputs more than two times as many sums as wait for their
 // scales.
 template <typename Problem>
 void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
@@ -86,6 +87,7 @@ void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
     compare_with_ref<Problem>(kernel, ref, {225, 64, 16, false, true, Fill::kRandom}, 1);
     compare_with_ref<Problem>(kernel, ref, {40, 2080, 40, true, false, Fill::kRandom}, 2);
     compare_with_ref<Problem>(kernel, ref, {129, 1312, 20, true, true, Fill::kRandom}, 1);
+    for (const int slices : {2, 3}) compare_with_ref<Problem>(kernel, ref, {64, 20992, 20, true, true}, slices);
     for (const int tokens : {1, 2, 7, 24}) {
       compare_with_ref<Problem>(kernel, ref, {tokens, 32, 4203, true, true, Fill::kRandom}, 1);
     }

@@ -149,6 +149,23 @@ inline size_t block_tokens(const TileJob& job) {
   return ((job.tokens + blocks - 1) / blocks + kPair - 1) / kPair * kPair;
 }
 
+// What one thread does of a call: some tokens and some blocks of 16 outputs.
+struct TileShare {
+  Slice::Range tokens, blocks;
+};
+
+// All tokens for some outputs: then no weight is unpacked twice. But where weights are unpacked once for every block of
+// tokens anyway, and the threads can take as many of those each, all outputs for some tokens: each thread then copies
+// its own tokens only, of which half lie in another processor's cache.
+inline TileShare tile_share(const TileJob& job, size_t blocks, Slice slice) {
+  const size_t per_block = block_tokens(job);
+  const size_t token_blocks = job.tokens / per_block;
+  const bool by_tokens = job.tokens % per_block == 0 && token_blocks % static_cast<size_t>(slice.count) == 0;
+  if (!by_tokens) return {{0, job.tokens}, slice.range(blocks)};
+  const Slice::Range mine = slice.range(token_blocks);
+  return {{mine.begin * per_block, mine.end * per_block}, {0, blocks}};
+}
+
 // Sums of a pass, of two tiles of tokens with a pair of blocks: [2 blocks][32 tokens][16 rows]. They lie in tiles 0
 // (the first 16 tokens and the first block), 1 (the second block), 2 and 3 (the other tokens); 4 and 5 are tokens, 6
 // and 7 weights.
@@ -322,11 +339,11 @@ template <typename Weights, typename Store>
 
 // T >= 16.
 template <typename Weights, typename Store>
-[[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights& weights,
-                                                  Results<Store>& results) {
+[[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, Slice::Range share, const TilePanels& order,
+                                                  Weights& weights, Results<Store>& results) {
   const size_t per_block = block_tokens(job);
-  for (size_t begin = 0; begin < job.tokens; begin += per_block) {
-    const TokenTiles tokens = copy_tokens(job, begin, smaller_of(begin + per_block, job.tokens));
+  for (size_t begin = share.begin; begin < share.end; begin += per_block) {
+    const TokenTiles tokens = copy_tokens(job, begin, smaller_of(begin + per_block, share.end));
     weights.begin(order, (tokens.end - begin + 2 * kTileTokens - 1) / (2 * kTileTokens));
     clear_sums();
     for (size_t p = 0; p < panel_count(order); p++) {

@@ -94,8 +94,8 @@ void gated_linear_amx(const GatedLinearArgs& args, Slice slice) {
   const LinearOutput floats = {outputs, linear.offset, linear.scale, linear.bias, nullptr, false};
   auto* quarters = reinterpret_cast<uint8_t*>(job.workspace.results);
   Results results(job.workspace, StoreProducts(floats, args.swiglu, quarters));
-  multiply_tiles(job, tile_panels({units.begin * kUnitBlocks, units.end * kUnitBlocks}, inputs, partner), weights,
-                 results);
+  multiply_tiles(job, {0, job.tokens},
+                 tile_panels({units.begin * kUnitBlocks, units.end * kUnitBlocks}, inputs, partner), weights, results);
 }
 
 }  // namespace hotaru
