@@ -1,4 +1,4 @@
-// Many tokens against one or two blocks of 8-bit weights with AVX-512 VNNI: the inner part of linear_int8, and of
+// Many tokens against one, two or four blocks of 8-bit weights with AVX-512 VNNI: the inner part of linear_int8, and of
 // linear_int4 once its multipliers are folded in.
 #pragma once
 
@@ -11,8 +11,10 @@
 
 namespace hotaru {
 
-// Tokens whose sums over two blocks fit the 32 registers beside two weights and an activation.
-inline constexpr int kPanelTokens512 = 12;
+// Tokens at once: 24 sums of tokens and blocks fit the 32 registers beside the blocks' weights and an activation. Six
+// tokens by four blocks need 10 loads for 24 products, twelve by two need 14: 96 and 90 % of the peak.
+template <int kBlocks>
+inline constexpr int kPanelTokens512 = kBlocks == 4 ? 6 : 12;
 
 static inline __m512i broadcast_inputs_512(const uint8_t* from) {
   int32_t four;
@@ -47,7 +49,7 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
   for (size_t t = 0; t < kTokens; t++) {
-    HOTARU_UNROLL(2)
+    HOTARU_UNROLL(4)
     for (size_t b = 0; b < kBlocks; b++) {
       sums[t][b] =
           part.begin == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(waiting + (t * kBlocks + b) * kRowsPerBlock);
@@ -55,19 +57,19 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   }
   const uint8_t* u = job.input + first_token * job.inputs + part.begin;
   const int8_t* from[kBlocks];
-  HOTARU_UNROLL(2)
+  HOTARU_UNROLL(4)
   for (size_t b = 0; b < kBlocks; b++) from[b] = panel[b];
   // Groups of steps share one look at the rows' addresses: there are more rows than address registers.
   for (size_t k = 0; k < part.end - part.begin; k += 4 * kInputsPerStep) {
     HOTARU_UNROLL(4)
     for (size_t i = k; i < k + 4 * kInputsPerStep; i += kInputsPerStep) {
       __m512i weights[kBlocks];
-      HOTARU_UNROLL(2)
+      HOTARU_UNROLL(4)
       for (size_t b = 0; b < kBlocks; b++) weights[b] = _mm512_loadu_si512(from[b] + i * kRowsPerBlock);
       HOTARU_UNROLL(12)
       for (size_t t = 0; t < kTokens; t++) {
         const __m512i inputs = broadcast_inputs_512(u + t * job.inputs + i);
-        HOTARU_UNROLL(2)
+        HOTARU_UNROLL(4)
         for (size_t b = 0; b < kBlocks; b++) sums[t][b] = _mm512_dpbusd_epi32(sums[t][b], inputs, weights[b]);
       }
     }
@@ -75,7 +77,7 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   if (part.end < job.inputs) {
     HOTARU_UNROLL(12)
     for (size_t t = 0; t < kTokens; t++) {
-      HOTARU_UNROLL(2)
+      HOTARU_UNROLL(4)
       for (size_t b = 0; b < kBlocks; b++) _mm512_storeu_si512(waiting + (t * kBlocks + b) * kRowsPerBlock, sums[t][b]);
     }
     return;
@@ -83,7 +85,7 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   __m512i done[kTokens][kBlocks];
   HOTARU_UNROLL(12)
   for (size_t t = 0; t < kTokens; t++) {
-    HOTARU_UNROLL(2)
+    HOTARU_UNROLL(4)
     for (size_t b = 0; b < kBlocks; b++) done[t][b] = sums[t][b];
   }
   store_blocks_512<kTokens, kBlocks>(job.to, first_token, block, done);
@@ -112,16 +114,17 @@ struct PanelAhead {
 template <int kBlocks>
 static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const size_t (&block)[kBlocks],
                                         const int8_t* const (&panel)[kBlocks], const PanelAhead<kBlocks>& ahead) {
-  const size_t chunks = (job.tokens + kPanelTokens512 - 1) / kPanelTokens512;
+  constexpr int kTokens = kPanelTokens512<kBlocks>;
+  const size_t chunks = (job.tokens + kTokens - 1) / kTokens;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
     for (size_t i = ahead.bytes * chunk / chunks; i < ahead.bytes * (chunk + 1) / chunks; i += 64) {
       for (const void* next : ahead.of) _mm_prefetch(static_cast<const char*>(next) + i, _MM_HINT_T1);
     }
-    const size_t t = chunk * kPanelTokens512;
-    if (job.tokens - t >= kPanelTokens512) {
-      panel_chunk_512<kPanelTokens512, kBlocks>(job, part, t, block, panel);
+    const size_t t = chunk * kTokens;
+    if (job.tokens - t >= kTokens) {
+      panel_chunk_512<kTokens, kBlocks>(job, part, t, block, panel);
     } else {
-      panel_rest_512<kPanelTokens512 - 1, kBlocks>(job, part, t, block, panel);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, block, panel);
     }
   }
 }

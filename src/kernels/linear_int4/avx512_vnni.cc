@@ -64,16 +64,14 @@ struct Streamed {
   }
 };
 
-// Inputs of a panel: two blocks of them stay in L1, beside the tokens that go by. With many tokens unpacking is a small
-// part of the work, and their sums would leave L1 instead: then a panel has all inputs.
-constexpr size_t kPanelInputs = 768;
-constexpr size_t kPanelTokens = 192;
+// Inputs of a panel: four blocks of them, 32 KB, stay in L1 beside the tokens that go by.
+constexpr size_t kPanelInputs = 512;
 
 // kBlocks blocks from `block` on, in parts of K.
 template <int kBlocks>
 void unpacked_blocks(const PanelJob& job, const uint8_t* weight, size_t block, std::byte* workspace) {
   const size_t groups = job.inputs / kGroupInputs;
-  const size_t parts = job.tokens > kPanelTokens ? 1 : (job.inputs + kPanelInputs - 1) / kPanelInputs;
+  const size_t parts = (job.inputs + kPanelInputs - 1) / kPanelInputs;
   const size_t panel_bytes = (parts > 1 ? kPanelInputs : job.inputs) * kRowsPerBlock;
   auto* panels = reinterpret_cast<int8_t*>(workspace);
   auto* sums = reinterpret_cast<int32_t*>(panels + kBlocks * panel_bytes);
@@ -100,6 +98,7 @@ void unpacked_blocks(const PanelJob& job, const uint8_t* weight, size_t block, s
 
 void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, std::byte* workspace) {
   size_t block = blocks.begin;
+  for (; block + 4 <= blocks.end; block += 4) unpacked_blocks<4>(job, weight, block, workspace);
   for (; block + 2 <= blocks.end; block += 2) unpacked_blocks<2>(job, weight, block, workspace);
   if (block < blocks.end) unpacked_blocks<1>(job, weight, block, workspace);
 }
