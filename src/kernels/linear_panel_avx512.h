@@ -1,5 +1,8 @@
 // Many tokens against one, two or four blocks of 8-bit weights with AVX-512 VNNI: the inner part of linear_int8, and of
-// linear_int4 once its multipliers are folded in.
+// linear_int4 and gated_linear once multipliers are folded in. What is done with finished sums is the caller's:
+//
+//   store(first token, blocks, sums)   sums[t][b]: 16 rows of blocks[b] for token first + t. They come in memory: sums
+//                                      that live across the calls would not be kept in registers in the loop before.
 #pragma once
 
 #include <cstddef>
@@ -22,17 +25,19 @@ static inline __m512i broadcast_inputs_512(const uint8_t* from) {
   return _mm512_set1_epi32(four);
 }
 
-// sums[t][b]: 16 rows of block[b] for token first_token + t. They come in memory: sums that live across the calls would
-// not be kept in registers in the loop before either.
-template <int kTokens, int kBlocks>
-static inline void store_blocks_512(const LinearOutput& to, size_t first_token, const size_t (&block)[kBlocks],
-                                    const __m512i (&sums)[kTokens][kBlocks]) {
-  for (size_t t = 0; t < kTokens; t++) {
-    for (size_t b = 0; b < kBlocks; b++) {
-      store_16_rows(to, first_token + t, block[b] * kRowsPerBlock, sums[t][b]);
+// Floats, what a linear layer alone writes.
+struct StoreRows512 {
+  const LinearOutput& to;
+
+  template <int kTokens, int kBlocks>
+  void operator()(size_t first_token, const size_t (&block)[kBlocks], const __m512i (&sums)[kTokens][kBlocks]) const {
+    for (size_t t = 0; t < kTokens; t++) {
+      for (size_t b = 0; b < kBlocks; b++) {
+        store_16_rows(to, first_token + t, block[b] * kRowsPerBlock, sums[t][b]);
+      }
     }
   }
-}
+};
 
 // Inputs [begin, end) of K, a multiple of 16 of them. The sums of a part wait in memory for the next one:
 // [T][kBlocks][16]; with one part for all inputs there are none.
@@ -42,9 +47,10 @@ struct PanelPart {
 };
 
 // panel[b]: [inputs of the part / 4][16 rows][4 inputs] of block[b]
-template <int kTokens, int kBlocks>
+template <int kTokens, int kBlocks, typename Store>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                   const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks]) {
+                                   const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks],
+                                   const Store& store) {
   __m512i sums[kTokens][kBlocks];
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
@@ -88,18 +94,19 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
     HOTARU_UNROLL(4)
     for (size_t b = 0; b < kBlocks; b++) done[t][b] = sums[t][b];
   }
-  store_blocks_512<kTokens, kBlocks>(job.to, first_token, block, done);
+  store(first_token, block, done);
 }
 
 // The last, smaller chunk.
-template <int kTokens, int kBlocks>
+template <int kTokens, int kBlocks, typename Store>
 static inline void panel_rest_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                  const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks]) {
+                                  const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks],
+                                  const Store& store) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, block, panel);
+      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, block, panel, store);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, block, panel);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, block, panel, store);
     }
   }
 }
@@ -111,9 +118,10 @@ struct PanelAhead {
   size_t bytes;
 };
 
-template <int kBlocks>
+template <int kBlocks, typename Store>
 static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const size_t (&block)[kBlocks],
-                                        const int8_t* const (&panel)[kBlocks], const PanelAhead<kBlocks>& ahead) {
+                                        const int8_t* const (&panel)[kBlocks], const PanelAhead<kBlocks>& ahead,
+                                        const Store& store) {
   constexpr int kTokens = kPanelTokens512<kBlocks>;
   const size_t chunks = (job.tokens + kTokens - 1) / kTokens;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -122,9 +130,9 @@ static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& pa
     }
     const size_t t = chunk * kTokens;
     if (job.tokens - t >= kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, t, block, panel);
+      panel_chunk_512<kTokens, kBlocks>(job, part, t, block, panel, store);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, block, panel);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, block, panel, store);
     }
   }
 }

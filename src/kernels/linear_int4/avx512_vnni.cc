@@ -1,7 +1,7 @@
 // linear_int4 for AVX-512 VNNI. Few tokens: nibbles (code + 8) go to dpbusd as they are, a group's sum starts at
-// -8 * (sum of its activations), and is then multiplied by its multiplier. Many tokens: fold_avx512.h.
+// -8 * (sum of its activations), and is then multiplied by its multiplier. Many tokens: folded_panels_avx512.h.
 #include "kernels/kernel_list.h"
-#include "kernels/linear_int4/fold_avx512.h"
+#include "kernels/linear_int4/folded_panels_avx512.h"
 #include "kernels/linear_int4/group_sums_x86.h"
 #include "kernels/linear_panel_avx512.h"
 #include "kernels/linear_stream_x86.h"
@@ -64,43 +64,13 @@ struct Streamed {
   }
 };
 
-// Inputs of a panel: four blocks of them, 32 KB, stay in L1 beside the tokens that go by.
-constexpr size_t kPanelInputs = 512;
-
-// kBlocks blocks from `block` on, in parts of K.
-template <int kBlocks>
-void unpacked_blocks(const PanelJob& job, const uint8_t* weight, size_t block, std::byte* workspace) {
-  const size_t groups = job.inputs / kGroupInputs;
-  const size_t parts = (job.inputs + kPanelInputs - 1) / kPanelInputs;
-  const size_t panel_bytes = (parts > 1 ? kPanelInputs : job.inputs) * kRowsPerBlock;
-  auto* panels = reinterpret_cast<int8_t*>(workspace);
-  auto* sums = reinterpret_cast<int32_t*>(panels + kBlocks * panel_bytes);
-  size_t blocks[kBlocks];
-  const int8_t* panel[kBlocks];
-  for (size_t b = 0; b < kBlocks; b++) {
-    blocks[b] = block + b;
-    panel[b] = panels + b * panel_bytes;
-  }
-  for (size_t p = 0; p < parts; p++) {
-    const size_t begin = groups * p / parts;
-    const size_t end = groups * (p + 1) / parts;
-    // After the last part come the first groups of the next blocks, or what lies behind the weights.
-    const size_t next = p + 1 < parts ? end : kBlocks * groups;
-    PanelAhead<kBlocks> ahead = {{}, (groups / parts + 1) * kGroupBytes};
-    for (size_t b = 0; b < kBlocks; b++) {
-      const uint8_t* packed = weight + (block + b) * groups * kGroupBytes;
-      fold_multipliers(packed + begin * kGroupBytes, end - begin, panels + b * panel_bytes);
-      ahead.of[b] = packed + next * kGroupBytes;
-    }
-    panel_all_tokens_512<kBlocks>(job, {begin * kGroupInputs, end * kGroupInputs, sums}, blocks, panel, ahead);
-  }
-}
-
 void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, std::byte* workspace) {
+  const FoldedPanels panels = {job, weight, workspace};
+  const StoreRows512 store = {job.to};
   size_t block = blocks.begin;
-  for (; block + 4 <= blocks.end; block += 4) unpacked_blocks<4>(job, weight, block, workspace);
-  for (; block + 2 <= blocks.end; block += 2) unpacked_blocks<2>(job, weight, block, workspace);
-  if (block < blocks.end) unpacked_blocks<1>(job, weight, block, workspace);
+  for (; block + 4 <= blocks.end; block += 4) panels.multiply({block, block + 1, block + 2, block + 3}, 4, store);
+  for (; block + 2 <= blocks.end; block += 2) panels.multiply({block, block + 1}, 2, store);
+  if (block < blocks.end) panels.multiply({block}, 1, store);
 }
 
 }  // namespace

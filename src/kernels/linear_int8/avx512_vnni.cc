@@ -37,14 +37,16 @@ struct Streamed {
 void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
   const size_t block_bytes = job.inputs * kRowsPerBlock;
   const PanelPart whole = {0, job.inputs, nullptr};
+  const StoreRows512 store = {job.to};
   size_t block = blocks.begin;
   for (; block + 2 <= blocks.end; block += 2) {
     const int8_t* panel = weight + block * block_bytes;
     const size_t bytes = block + 4 <= blocks.end ? block_bytes : 0;
     panel_all_tokens_512<2>(job, whole, {block, block + 1}, {panel, panel + block_bytes},
-                            {{panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes});
+                            {{panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes}, store);
   }
-  if (block < blocks.end) panel_all_tokens_512<1>(job, whole, {block}, {weight + block * block_bytes}, {{nullptr}, 0});
+  if (block < blocks.end)
+    panel_all_tokens_512<1>(job, whole, {block}, {weight + block * block_bytes}, {{nullptr}, 0}, store);
 }
 
 }  // namespace
