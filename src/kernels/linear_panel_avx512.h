@@ -39,13 +39,6 @@ struct StoreRows512 {
   }
 };
 
-// Inputs [begin, end) of K, a multiple of 16 of them. The sums of a part wait in memory for the next one:
-// [T][kBlocks][16]; with one part for all inputs there are none.
-struct PanelPart {
-  size_t begin, end;
-  int32_t* sums;
-};
-
 // panel[b]: [inputs of the part / 4][16 rows][4 inputs] of block[b]
 template <int kTokens, int kBlocks, typename Store>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,

@@ -25,6 +25,12 @@ static inline BlockVectors load_block_step(const void* from) {
   return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
 }
 
+static inline void store_block_step(void* to, const BlockVectors& x) {
+  auto* halves = static_cast<__m256i*>(to);
+  _mm256_storeu_si256(halves, x.low);
+  _mm256_storeu_si256(halves + 1, x.high);
+}
+
 static inline void add_products(BlockVectors& sums, __m256i inputs, const BlockVectors& weights) {
   sums.low = _mm256_dpbusd_avx_epi32(sums.low, inputs, weights.low);
   sums.high = _mm256_dpbusd_avx_epi32(sums.high, inputs, weights.high);
@@ -41,19 +47,29 @@ static inline void store_block_256(const LinearOutput& to, size_t first_token, s
   }
 }
 
-// panel: [K/4][16 rows][4 inputs] of the block
+// panel: [inputs of the part / 4][16 rows][4 inputs] of the block
 template <int kTokens>
-static inline void panel_chunk_256(const PanelJob& job, size_t first_token, size_t block, const int8_t* panel) {
+static inline void panel_chunk_256(const PanelJob& job, const PanelPart& part, size_t first_token, size_t block,
+                                   const int8_t* panel) {
   BlockVectors sums[kTokens];
+  int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kRowsPerBlock;
   HOTARU_UNROLL(6)
-  for (size_t t = 0; t < kTokens; t++) sums[t] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  const uint8_t* u = job.input + first_token * job.inputs;
-  for (size_t k = 0; k < job.inputs; k += kInputsPerStep) {
+  for (size_t t = 0; t < kTokens; t++) {
+    sums[t] = part.begin == 0 ? BlockVectors{_mm256_setzero_si256(), _mm256_setzero_si256()}
+                              : load_block_step(waiting + t * kRowsPerBlock);
+  }
+  const uint8_t* u = job.input + first_token * job.inputs + part.begin;
+  for (size_t k = 0; k < part.end - part.begin; k += kInputsPerStep) {
     const BlockVectors weights = load_block_step(panel + k * kRowsPerBlock);
     HOTARU_UNROLL(6)
     for (size_t t = 0; t < kTokens; t++) {
       add_products(sums[t], broadcast_32(u + t * job.inputs + k), weights);
     }
+  }
+  if (part.end < job.inputs) {
+    HOTARU_UNROLL(6)
+    for (size_t t = 0; t < kTokens; t++) store_block_step(waiting + t * kRowsPerBlock, sums[t]);
+    return;
   }
   BlockVectors done[kTokens];
   HOTARU_UNROLL(6)
@@ -63,19 +79,20 @@ static inline void panel_chunk_256(const PanelJob& job, size_t first_token, size
 
 // The last, smaller chunk.
 template <int kTokens>
-static inline void panel_rest_256(const PanelJob& job, size_t first_token, size_t block, const int8_t* panel) {
+static inline void panel_rest_256(const PanelJob& job, const PanelPart& part, size_t first_token, size_t block,
+                                  const int8_t* panel) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_256<kTokens>(job, first_token, block, panel);
+      panel_chunk_256<kTokens>(job, part, first_token, block, panel);
     } else {
-      panel_rest_256<kTokens - 1>(job, first_token, block, panel);
+      panel_rest_256<kTokens - 1>(job, part, first_token, block, panel);
     }
   }
 }
 
 // All tokens. The `next_bytes` from `next` are what comes after this panel: they are fetched meanwhile.
-static inline void panel_all_tokens_256(const PanelJob& job, size_t block, const int8_t* panel, const void* next,
-                                        size_t next_bytes) {
+static inline void panel_all_tokens_256(const PanelJob& job, const PanelPart& part, size_t block, const int8_t* panel,
+                                        const void* next, size_t next_bytes) {
   const auto* ahead = static_cast<const char*>(next);
   const size_t chunks = (job.tokens + kPanelTokens256 - 1) / kPanelTokens256;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -84,9 +101,9 @@ static inline void panel_all_tokens_256(const PanelJob& job, size_t block, const
     }
     const size_t t = chunk * kPanelTokens256;
     if (job.tokens - t >= kPanelTokens256) {
-      panel_chunk_256<kPanelTokens256>(job, t, block, panel);
+      panel_chunk_256<kPanelTokens256>(job, part, t, block, panel);
     } else {
-      panel_rest_256<kPanelTokens256 - 1>(job, t, block, panel);
+      panel_rest_256<kPanelTokens256 - 1>(job, part, t, block, panel);
     }
   }
 }

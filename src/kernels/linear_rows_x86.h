@@ -27,6 +27,13 @@ struct PanelJob {
   LinearOutput to;
 };
 
+// Inputs [begin, end) of K, a multiple of 16 of them. The sums of a part wait in memory for the next one:
+// [T][blocks at once][16]; with one part for all inputs there are none.
+struct PanelPart {
+  size_t begin, end;
+  int32_t* sums;
+};
+
 static inline __m256 finish_row_sums(__m256i sums, __m256i offset, __m256 scale) {
   return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, offset)), scale);
 }

@@ -103,13 +103,23 @@ void fold_multipliers(const uint8_t* packed, size_t groups, int8_t* panel) {
   }
 }
 
-void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, int8_t* panel) {
+// Inputs of a panel: 16 KB of a block stay in any L1 beside the tokens that go by.
+constexpr size_t kPanelInputs = 1024;
+
+void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, std::byte* workspace) {
   const size_t groups = job.inputs / kGroupInputs;
-  const size_t block_bytes = groups * kGroupBytes;
+  const size_t parts = (job.inputs + kPanelInputs - 1) / kPanelInputs;
+  auto* panel = reinterpret_cast<int8_t*>(workspace);
+  auto* sums = reinterpret_cast<int32_t*>(panel + kPanelInputs * kRowsPerBlock);
   for (size_t block = blocks.begin; block < blocks.end; block++) {
-    const uint8_t* packed = weight + block * block_bytes;
-    fold_multipliers(packed, groups, panel);
-    panel_all_tokens_256(job, block, panel, packed + block_bytes, block_bytes);
+    const uint8_t* packed = weight + block * groups * kGroupBytes;
+    for (size_t p = 0; p < parts; p++) {
+      const size_t begin = groups * p / parts;
+      const size_t end = groups * (p + 1) / parts;
+      fold_multipliers(packed + begin * kGroupBytes, end - begin, panel);
+      panel_all_tokens_256(job, {begin * kGroupInputs, end * kGroupInputs, sums}, block, panel,
+                           packed + end * kGroupBytes, (groups / parts + 1) * kGroupBytes);
+    }
   }
 }
 
@@ -128,7 +138,7 @@ void linear_int4_avx_vnni(const LinearInt4Args& args, Slice slice) {
     negated_group_sums(args.input, job.tokens * groups, start);
     stream_slice<2>(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
   } else {
-    many_rows(job, args.weight, blocks, reinterpret_cast<int8_t*>(args.workspace));
+    many_rows(job, args.weight, blocks, args.workspace);
   }
 }
 

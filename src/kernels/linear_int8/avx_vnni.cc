@@ -43,10 +43,11 @@ void linear_int8_avx_vnni(const LinearInt8Args& args, Slice slice) {
     stream_slice<2>(job.to, 1, blocks, Streamed{job, args.weight});
     return;
   }
+  const PanelPart whole = {0, job.inputs, nullptr};
   const size_t block_bytes = job.inputs * kRowsPerBlock;
   for (size_t block = blocks.begin; block < blocks.end; block++) {
     const int8_t* weight = args.weight + block * block_bytes;
-    panel_all_tokens_256(job, block, weight, weight + block_bytes, block_bytes);
+    panel_all_tokens_256(job, whole, block, weight, weight + block_bytes, block_bytes);
   }
 }
 
