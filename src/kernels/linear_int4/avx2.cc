@@ -9,7 +9,8 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kFewTokens = 24;  // up to here weights are unpacked in passing; above, once per block
+constexpr size_t kFewTokens = 24;   // up to here weights are unpacked in passing; above, once per block
+constexpr size_t kPanelTokens = 4;  // of many, so many at once
 constexpr int kStepsPerGroup = kGroupInputs / kInputsPerStep;
 constexpr size_t kStepBytes = kRowsPerBlock * kInputsPerStep;
 
@@ -91,6 +92,8 @@ inline void store_block(const Job& job, size_t first_token, size_t block, const 
 
 // Weights of few tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 4;
+
   const Job& job;
 
   // Each block is read front to back.
@@ -177,7 +180,7 @@ void panel_chunk(const Job& job, size_t first_token, size_t block, const uint8_t
 
 void many_rows(const Job& job, Slice::Range blocks, uint8_t* panel) {
   const size_t block_bytes = job.groups * kGroupBytes;
-  const size_t chunks = (job.tokens + kChunkTokens - 1) / kChunkTokens;
+  const size_t chunks = (job.tokens + kPanelTokens - 1) / kPanelTokens;
   for (size_t block = blocks.begin; block < blocks.end; block++) {
     const uint8_t* packed = job.weight + block * block_bytes;
     unpack_block(packed, job.groups, panel);
@@ -186,9 +189,9 @@ void many_rows(const Job& job, Slice::Range blocks, uint8_t* panel) {
       for (size_t b = block_bytes * chunk / chunks; b < block_bytes * (chunk + 1) / chunks; b += 64) {
         _mm_prefetch(reinterpret_cast<const char*>(packed + block_bytes + b), _MM_HINT_T1);
       }
-      const size_t t = chunk * kChunkTokens;
+      const size_t t = chunk * kPanelTokens;
       const size_t rest = job.tokens - t;
-      if (rest >= kChunkTokens) panel_chunk<kChunkTokens>(job, t, block, panel);
+      if (rest >= kPanelTokens) panel_chunk<kPanelTokens>(job, t, block, panel);
       if (rest == 1) panel_chunk<1>(job, t, block, panel);
       if (rest == 2) panel_chunk<2>(job, t, block, panel);
       if (rest == 3) panel_chunk<3>(job, t, block, panel);

@@ -9,10 +9,12 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kFewTokens = 8;  // up to here weights are streamed; above, unpacked once
+constexpr size_t kFewTokens = 11;  // up to here weights are streamed; above, unpacked once
 
 // Weights of few tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 8;
+
   const PanelJob& job;
   size_t groups;
   const uint8_t* weight;  // packed
@@ -34,29 +36,34 @@ struct Streamed {
           ask_ahead(group + line);
         }
         if constexpr (kTokens > 2) HOTARU_RELOAD(u);
-        __m512i even[kTokens], odd[kTokens];  // two chains: dpbusd takes longer than it is started apart
-        HOTARU_UNROLL(4)
+        // dpbusd takes longer than it is started apart: two chains where there are few tokens.
+        constexpr size_t kChains = kTokens > 4 ? 1 : 2;
+        __m512i products[kTokens][kChains];
+        HOTARU_UNROLL(8)
         for (size_t t = 0; t < kTokens; t++) {
-          even[t] = _mm512_set1_epi32(first[t * groups + g]);
-          odd[t] = _mm512_setzero_si512();
+          products[t][kChains - 1] = _mm512_setzero_si512();
+          products[t][0] = _mm512_set1_epi32(first[t * groups + g]);
         }
         HOTARU_UNROLL(4)
         for (size_t i = 0; i < 4; i++) {
           const __m512i codes = _mm512_loadu_si512(group + 64 * i);
           const __m512i low = _mm512_and_si512(codes, nibble);
           const __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
-          HOTARU_UNROLL(4)
+          HOTARU_UNROLL(8)
           for (size_t t = 0; t < kTokens; t++) {
-            even[t] = _mm512_dpbusd_epi32(even[t], broadcast_inputs_512(u + t * inputs + 8 * i), low);
-            odd[t] = _mm512_dpbusd_epi32(odd[t], broadcast_inputs_512(u + t * inputs + 8 * i + 4), high);
+            __m512i& even = products[t][0];
+            __m512i& odd = products[t][kChains - 1];
+            even = _mm512_dpbusd_epi32(even, broadcast_inputs_512(u + t * inputs + 8 * i), low);
+            odd = _mm512_dpbusd_epi32(odd, broadcast_inputs_512(u + t * inputs + 8 * i + 4), high);
           }
         }
         const __m512i multiplier =
             _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(group + kGroupCodeBytes)));
-        HOTARU_UNROLL(4)
+        HOTARU_UNROLL(8)
         for (size_t t = 0; t < kTokens; t++) {
-          const __m512i products = _mm512_mullo_epi32(_mm512_add_epi32(even[t], odd[t]), multiplier);
-          sums[b][t] = _mm512_add_epi32(sums[b][t], products);
+          __m512i sum = products[t][0];
+          if constexpr (kChains > 1) sum = _mm512_add_epi32(sum, products[t][1]);
+          sums[b][t] = _mm512_add_epi32(sums[b][t], _mm512_mullo_epi32(sum, multiplier));
         }
       }
     }

@@ -32,6 +32,8 @@ inline void add_group(BlockVectors& sums, const BlockVectors& group, const Block
 
 // Weights of few tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 4;
+
   const PanelJob& job;
   size_t groups;
   const uint8_t* weight;  // packed

@@ -54,6 +54,8 @@ inline void add_products(BlockSums& sums, __m256i u, __m256i low, __m256i high) 
 
 // Weights of one chunk of tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 4;
+
   const Job& job;
 
   // Each block is read front to back.

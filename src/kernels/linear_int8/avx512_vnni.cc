@@ -10,6 +10,8 @@ constexpr size_t kFewTokens = 8;  // up to here weights are streamed
 
 // Weights of few tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 8;
+
   const PanelJob& job;
   const int8_t* weight;
 
@@ -24,7 +26,7 @@ struct Streamed {
         const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
         ask_ahead(step);
         const __m512i weights = _mm512_loadu_si512(step);
-        HOTARU_UNROLL(4)
+        HOTARU_UNROLL(8)
         for (size_t t = 0; t < kTokens; t++) {
           sums[b][t] = _mm512_dpbusd_epi32(sums[b][t], broadcast_inputs_512(u + t * job.inputs + k), weights);
         }

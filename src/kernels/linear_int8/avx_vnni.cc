@@ -8,6 +8,8 @@ namespace {
 
 // Weights of few tokens.
 struct Streamed {
+  static constexpr size_t kChunkTokens = 4;
+
   const PanelJob& job;
   const int8_t* weight;
 
