@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "kernels/requantise_512.h"
 #include "kernels/x86_intrinsics.h"
 #include "tensor/numerics.h"
 
@@ -33,7 +34,7 @@ inline void exp2_4x16(Vectors512& x) {
 }
 
 // up becomes silu(gate) * up
-inline void gate_4x16(const Vectors512& gate, Vectors512& up) {
+[[gnu::always_inline]] inline void gate_4x16(const Vectors512& gate, Vectors512& up) {
   Vectors512 e;
   HOTARU_UNROLL(4)
   for (size_t v = 0; v < kGated; v++) e[v] = _mm512_mul_ps(gate[v], _mm512_set1_ps(-kLog2E));
@@ -42,6 +43,16 @@ inline void gate_4x16(const Vectors512& gate, Vectors512& up) {
   for (size_t v = 0; v < kGated; v++) e[v] = _mm512_div_ps(gate[v], _mm512_add_ps(_mm512_set1_ps(1.0F), e[v]));
   HOTARU_UNROLL(4)
   for (size_t v = 0; v < kGated; v++) up[v] = _mm512_mul_ps(e[v], up[v]);
+}
+
+// The codes of silu(gate) * up, as bytes in order. Inlined, as a call would send all vectors through memory.
+[[gnu::always_inline]] inline __m512i gated_codes(const Vectors512& gate, Vectors512& up, float inverse_scale,
+                                                  float zero_point) {
+  gate_4x16(gate, up);
+  __m512i codes[kGated];
+  HOTARU_UNROLL(4)
+  for (size_t v = 0; v < kGated; v++) codes[v] = requantise_16(up[v], inverse_scale, zero_point);
+  return to_64_u8(codes[0], codes[1], codes[2], codes[3]);
 }
 
 }  // namespace

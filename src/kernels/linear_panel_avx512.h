@@ -25,6 +25,8 @@ static inline __m512i broadcast_inputs_512(const uint8_t* from) {
   return _mm512_set1_epi32(four);
 }
 
+namespace {
+
 // Floats, what a linear layer alone writes.
 struct StoreRows512 {
   const LinearOutput& to;
@@ -38,6 +40,8 @@ struct StoreRows512 {
     }
   }
 };
+
+}  // namespace
 
 // panel[b]: [inputs of the part / 4][16 rows][4 inputs] of block[b]
 template <int kTokens, int kBlocks, typename Store>

@@ -4,7 +4,6 @@
 #include "kernels/kernel_list.h"
 #include "kernels/linear_int4/folded_tiles_amx.h"
 #include "kernels/linear_tiles_amx.h"
-#include "kernels/requantise_512.h"
 
 namespace hotaru {
 namespace {
@@ -35,11 +34,7 @@ class StoreProducts {
       gate[v] = finish_row(row + v * kRowsPerBlock, 0, columns_);
       up[v] = finish_row(row + v * kRowsPerBlock + kSecondSums, 1, columns_);
     }
-    gate_4x16(gate, up);
-    __m512i rows[kGated];
-    HOTARU_UNROLL(4)
-    for (size_t v = 0; v < kGated; v++) rows[v] = requantise_16(up[v], to_.inverse_scale, to_.zero_point);
-    const __m512i codes = to_64_u8(rows[0], rows[1], rows[2], rows[3]);
+    const __m512i codes = gated_codes(gate, up, to_.inverse_scale, to_.zero_point);
     if (index_ + 1 < kUnitBlocks) {
       _mm512_store_si512(quarter(index_), codes);
     } else {

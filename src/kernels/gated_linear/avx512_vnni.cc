@@ -3,7 +3,6 @@
 #include "kernels/gated_512.h"
 #include "kernels/kernel_list.h"
 #include "kernels/linear_int4/folded_panels_avx512.h"
-#include "kernels/requantise_512.h"
 
 namespace hotaru {
 namespace {
@@ -44,11 +43,7 @@ struct StoreProducts {
       up[b] = finish_16_rows(linear, values, first[kGates + b]);
       up[kGates + b] = finish_16_rows(linear, values, second[kGates + b]);
     }
-    gate_4x16(gate, up);
-    __m512i rows[kGated];
-    HOTARU_UNROLL(4)
-    for (size_t v = 0; v < kGated; v++) rows[v] = requantise_16(up[v], to.inverse_scale, to.zero_point);
-    return to_64_u8(rows[0], rows[1], rows[2], rows[3]);
+    return gated_codes(gate, up, to.inverse_scale, to.zero_point);
   }
 };
 

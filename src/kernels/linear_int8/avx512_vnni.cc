@@ -47,8 +47,8 @@ void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
     panel_all_tokens_512<2>(job, whole, {block, block + 1}, {panel, panel + block_bytes},
                             {{panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes}, store);
   }
-  if (block < blocks.end)
-    panel_all_tokens_512<1>(job, whole, {block}, {weight + block * block_bytes}, {{nullptr}, 0}, store);
+  if (block == blocks.end) return;
+  panel_all_tokens_512<1>(job, whole, {block}, {weight + block * block_bytes}, {{nullptr}, 0}, store);
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 // The row-wise ops that 512-bit registers make faster; the others are taken from AVX2.
 #include "kernels/gated_512.h"
 #include "kernels/kernel_list.h"
-#include "kernels/requantise_512.h"
 #include "kernels/x86_intrinsics.h"
 #include "tensor/numerics.h"
 
@@ -16,11 +15,7 @@ inline __m512i product_codes(const SwiGluArgs& args, const float* gates, const f
     gate[v] = _mm512_loadu_ps(gates + 16 * v);
     up[v] = _mm512_loadu_ps(ups + 16 * v);
   }
-  gate_4x16(gate, up);
-  __m512i codes[kGated];
-  HOTARU_UNROLL(4)
-  for (size_t v = 0; v < kGated; v++) codes[v] = requantise_16(up[v], args.inverse_scale, args.zero_point);
-  return to_64_u8(codes[0], codes[1], codes[2], codes[3]);
+  return gated_codes(gate, up, args.inverse_scale, args.zero_point);
 }
 
 }  // namespace
