@@ -43,11 +43,18 @@ struct StoreRows512 {
 
 }  // namespace
 
-// panel[b]: [inputs of the part / 4][16 rows][4 inputs] of block[b]
+// Blocks that are multiplied together: their part of K, and what comes after it, to be fetched meanwhile.
+template <int kBlocks>
+struct Panels {
+  size_t block[kBlocks];
+  const int8_t* weights[kBlocks];  // [inputs of the part / 4][16 rows][4 inputs]
+  const void* next[kBlocks];
+  size_t next_bytes;  // of each
+};
+
 template <int kTokens, int kBlocks, typename Store>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                   const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks],
-                                   const Store& store) {
+                                   const Panels<kBlocks>& panels, const Store& store) {
   __m512i sums[kTokens][kBlocks];
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
@@ -61,7 +68,7 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   const uint8_t* u = job.input + first_token * job.inputs + part.begin;
   const int8_t* from[kBlocks];
   HOTARU_UNROLL(4)
-  for (size_t b = 0; b < kBlocks; b++) from[b] = panel[b];
+  for (size_t b = 0; b < kBlocks; b++) from[b] = panels.weights[b];
   // Groups of steps share one look at the rows' addresses: there are more rows than address registers.
   for (size_t k = 0; k < part.end - part.begin; k += 4 * kInputsPerStep) {
     HOTARU_UNROLL(4)
@@ -91,45 +98,36 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
     HOTARU_UNROLL(4)
     for (size_t b = 0; b < kBlocks; b++) done[t][b] = sums[t][b];
   }
-  store(first_token, block, done);
+  store(first_token, panels.block, done);
 }
 
 // The last, smaller chunk.
 template <int kTokens, int kBlocks, typename Store>
 static inline void panel_rest_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                  const size_t (&block)[kBlocks], const int8_t* const (&panel)[kBlocks],
-                                  const Store& store) {
+                                  const Panels<kBlocks>& panels, const Store& store) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, block, panel, store);
+      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, panels, store);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, block, panel, store);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, panels, store);
     }
   }
 }
 
-// Weights that come next, to be fetched meanwhile: so many bytes of each block.
-template <int kBlocks>
-struct PanelAhead {
-  const void* of[kBlocks];
-  size_t bytes;
-};
-
 template <int kBlocks, typename Store>
-static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const size_t (&block)[kBlocks],
-                                        const int8_t* const (&panel)[kBlocks], const PanelAhead<kBlocks>& ahead,
+static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const Panels<kBlocks>& panels,
                                         const Store& store) {
   constexpr int kTokens = kPanelTokens512<kBlocks>;
   const size_t chunks = (job.tokens + kTokens - 1) / kTokens;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
-    for (size_t i = ahead.bytes * chunk / chunks; i < ahead.bytes * (chunk + 1) / chunks; i += 64) {
-      for (const void* next : ahead.of) _mm_prefetch(static_cast<const char*>(next) + i, _MM_HINT_T1);
+    for (size_t i = panels.next_bytes * chunk / chunks; i < panels.next_bytes * (chunk + 1) / chunks; i += 64) {
+      for (const void* next : panels.next) _mm_prefetch(static_cast<const char*>(next) + i, _MM_HINT_T1);
     }
     const size_t t = chunk * kTokens;
     if (job.tokens - t >= kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, t, block, panel, store);
+      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, store);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, block, panel, store);
+      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, panels, store);
     }
   }
 }

@@ -47,10 +47,16 @@ static inline void store_block_256(const LinearOutput& to, size_t first_token, s
   }
 }
 
-// panel: [inputs of the part / 4][16 rows][4 inputs] of the block
+// A block's part of K, and what comes after it, to be fetched meanwhile.
+struct Panel {
+  size_t block;
+  const int8_t* weights;  // [inputs of the part / 4][16 rows][4 inputs]
+  const void* next;
+  size_t next_bytes;
+};
+
 template <int kTokens>
-static inline void panel_chunk_256(const PanelJob& job, const PanelPart& part, size_t first_token, size_t block,
-                                   const int8_t* panel) {
+static inline void panel_chunk_256(const PanelJob& job, const PanelPart& part, size_t first_token, const Panel& panel) {
   BlockVectors sums[kTokens];
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kRowsPerBlock;
   HOTARU_UNROLL(6)
@@ -59,8 +65,9 @@ static inline void panel_chunk_256(const PanelJob& job, const PanelPart& part, s
                               : load_block_step(waiting + t * kRowsPerBlock);
   }
   const uint8_t* u = job.input + first_token * job.inputs + part.begin;
+  const int8_t* from = panel.weights;
   for (size_t k = 0; k < part.end - part.begin; k += kInputsPerStep) {
-    const BlockVectors weights = load_block_step(panel + k * kRowsPerBlock);
+    const BlockVectors weights = load_block_step(from + k * kRowsPerBlock);
     HOTARU_UNROLL(6)
     for (size_t t = 0; t < kTokens; t++) {
       add_products(sums[t], broadcast_32(u + t * job.inputs + k), weights);
@@ -74,36 +81,33 @@ static inline void panel_chunk_256(const PanelJob& job, const PanelPart& part, s
   BlockVectors done[kTokens];
   HOTARU_UNROLL(6)
   for (size_t t = 0; t < kTokens; t++) done[t] = sums[t];
-  store_block_256<kTokens>(job.to, first_token, block, done);
+  store_block_256<kTokens>(job.to, first_token, panel.block, done);
 }
 
 // The last, smaller chunk.
 template <int kTokens>
-static inline void panel_rest_256(const PanelJob& job, const PanelPart& part, size_t first_token, size_t block,
-                                  const int8_t* panel) {
+static inline void panel_rest_256(const PanelJob& job, const PanelPart& part, size_t first_token, const Panel& panel) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_256<kTokens>(job, part, first_token, block, panel);
+      panel_chunk_256<kTokens>(job, part, first_token, panel);
     } else {
-      panel_rest_256<kTokens - 1>(job, part, first_token, block, panel);
+      panel_rest_256<kTokens - 1>(job, part, first_token, panel);
     }
   }
 }
 
-// All tokens. The `next_bytes` from `next` are what comes after this panel: they are fetched meanwhile.
-static inline void panel_all_tokens_256(const PanelJob& job, const PanelPart& part, size_t block, const int8_t* panel,
-                                        const void* next, size_t next_bytes) {
-  const auto* ahead = static_cast<const char*>(next);
+static inline void panel_all_tokens_256(const PanelJob& job, const PanelPart& part, const Panel& panel) {
+  const auto* ahead = static_cast<const char*>(panel.next);
   const size_t chunks = (job.tokens + kPanelTokens256 - 1) / kPanelTokens256;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
-    for (size_t b = next_bytes * chunk / chunks; b < next_bytes * (chunk + 1) / chunks; b += 64) {
+    for (size_t b = panel.next_bytes * chunk / chunks; b < panel.next_bytes * (chunk + 1) / chunks; b += 64) {
       _mm_prefetch(ahead + b, _MM_HINT_T1);
     }
     const size_t t = chunk * kPanelTokens256;
     if (job.tokens - t >= kPanelTokens256) {
-      panel_chunk_256<kPanelTokens256>(job, part, t, block, panel);
+      panel_chunk_256<kPanelTokens256>(job, part, t, panel);
     } else {
-      panel_rest_256<kPanelTokens256 - 1>(job, part, t, block, panel);
+      panel_rest_256<kPanelTokens256 - 1>(job, part, t, panel);
     }
   }
 }

@@ -119,8 +119,8 @@ void many_rows(const PanelJob& job, const uint8_t* weight, Slice::Range blocks, 
       const size_t begin = groups * p / parts;
       const size_t end = groups * (p + 1) / parts;
       fold_multipliers(packed + begin * kGroupBytes, end - begin, panel);
-      panel_all_tokens_256(job, {begin * kGroupInputs, end * kGroupInputs, sums}, block, panel,
-                           packed + end * kGroupBytes, (groups / parts + 1) * kGroupBytes);
+      panel_all_tokens_256(job, {begin * kGroupInputs, end * kGroupInputs, sums},
+                           {block, panel, packed + end * kGroupBytes, (groups / parts + 1) * kGroupBytes});
     }
   }
 }

@@ -25,22 +25,24 @@ struct FoldedPanels {
     const size_t groups = job.inputs / kGroupInputs;
     const size_t parts = (job.inputs + kPanelInputs - 1) / kPanelInputs;
     const size_t panel_bytes = (parts > 1 ? kPanelInputs : job.inputs) * kRowsPerBlock;
-    auto* panels = reinterpret_cast<int8_t*>(workspace);
-    auto* sums = reinterpret_cast<int32_t*>(panels + kBlocks * panel_bytes);
-    const int8_t* panel[kBlocks];
-    for (size_t b = 0; b < kBlocks; b++) panel[b] = panels + b * panel_bytes;
+    auto* unpacked = reinterpret_cast<int8_t*>(workspace);
+    auto* sums = reinterpret_cast<int32_t*>(unpacked + kBlocks * panel_bytes);
+    Panels<kBlocks> panels;
     for (size_t p = 0; p < parts; p++) {
       const size_t begin = groups * p / parts;
       const size_t end = groups * (p + 1) / parts;
       // After the last part come the first groups of the next blocks, or what lies behind the weights.
       const size_t next = p + 1 < parts ? end : step * groups;
-      PanelAhead<kBlocks> ahead = {{}, (groups / parts + 1) * kGroupBytes};
+      panels.next_bytes = (groups / parts + 1) * kGroupBytes;
       for (size_t b = 0; b < kBlocks; b++) {
         const uint8_t* packed = weight + block[b] * groups * kGroupBytes;
-        fold_multipliers(packed + begin * kGroupBytes, end - begin, panels + b * panel_bytes);
-        ahead.of[b] = packed + next * kGroupBytes;
+        int8_t* weights = unpacked + b * panel_bytes;
+        fold_multipliers(packed + begin * kGroupBytes, end - begin, weights);
+        panels.block[b] = block[b];
+        panels.weights[b] = weights;
+        panels.next[b] = packed + next * kGroupBytes;
       }
-      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, block, panel, ahead, store);
+      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, panels, store);
     }
   }
 };

@@ -44,11 +44,12 @@ void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
   for (; block + 2 <= blocks.end; block += 2) {
     const int8_t* panel = weight + block * block_bytes;
     const size_t bytes = block + 4 <= blocks.end ? block_bytes : 0;
-    panel_all_tokens_512<2>(job, whole, {block, block + 1}, {panel, panel + block_bytes},
-                            {{panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes}, store);
+    const Panels<2> panels = {
+        {block, block + 1}, {panel, panel + block_bytes}, {panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes};
+    panel_all_tokens_512(job, whole, panels, store);
   }
   if (block == blocks.end) return;
-  panel_all_tokens_512<1>(job, whole, {block}, {weight + block * block_bytes}, {{nullptr}, 0}, store);
+  panel_all_tokens_512(job, whole, Panels<1>{{block}, {weight + block * block_bytes}, {nullptr}, 0}, store);
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ void linear_int8_avx_vnni(const LinearInt8Args& args, Slice slice) {
   const size_t block_bytes = job.inputs * kRowsPerBlock;
   for (size_t block = blocks.begin; block < blocks.end; block++) {
     const int8_t* weight = args.weight + block * block_bytes;
-    panel_all_tokens_256(job, whole, block, weight, weight + block_bytes, block_bytes);
+    panel_all_tokens_256(job, whole, {block, weight, weight + block_bytes, block_bytes});
   }
 }
 
