@@ -28,6 +28,7 @@ namespace {  // each kernel's own: NUMERICS on weak symbols
 
 constexpr size_t kTileTokens = 16;
 constexpr size_t kTileInputs = 64;
+constexpr size_t kFewestTokens = 9;  // of fewer, vectors multiply all at once and stream weights faster
 constexpr size_t kTileBytes = 1024;
 constexpr size_t kPairBlocks = 2;
 constexpr size_t kPanelInputs = 768;
@@ -337,7 +338,6 @@ template <typename Weights, typename Store>
   }
 }
 
-// T >= 16.
 template <typename Weights, typename Store>
 [[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, Slice::Range share, const TilePanels& order,
                                                   Weights& weights, Results<Store>& results) {

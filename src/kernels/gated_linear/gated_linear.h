@@ -28,6 +28,6 @@ void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Sl
 
 // For kGatedKernelTokens or more, and products of one plane. workspace: linear_workspace_bytes(T, K)
 using GatedLinearKernel = void (*)(const GatedLinearArgs& args, Slice slice);
-inline constexpr int kGatedKernelTokens = 16;
+inline constexpr int kGatedKernelTokens = 12;
 
 }  // namespace hotaru

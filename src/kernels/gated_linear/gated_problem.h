@@ -62,7 +62,7 @@ class GatedProblem {
     return {codes.data(), codes.data() + codes.size()};
   }
 
-  // With a kernel of its own: of 16 tokens or more, codes of 8 bits. The thread is prepared for it.
+  // With a kernel of its own: of kGatedKernelTokens or more, codes of 8 bits. The thread is prepared for it.
   [[nodiscard]] std::vector<uint8_t> found(GatedLinearKernel kernel, int slices) {
     AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     AlignedArray<uint8_t> codes = output();

@@ -1,4 +1,4 @@
-// linear_int8 for AMX: from 16 tokens on. Fewer go to the AVX-512 VNNI kernel, called directly.
+// linear_int8 for AMX: from 9 tokens on. Fewer go to the AVX-512 VNNI kernel, called directly.
 #include "kernels/kernel_list.h"
 #include "kernels/linear_tiles_amx.h"
 
@@ -67,7 +67,7 @@ void linear_int8_amx(const LinearInt8Args& args, Slice slice) {
   const auto tokens = static_cast<size_t>(args.tokens);
   const auto inputs = static_cast<size_t>(args.inputs);
   const auto outputs = static_cast<size_t>(args.outputs);
-  if (tokens < kTileTokens) {
+  if (tokens < kFewestTokens) {
     (linear_int8_avx512_vnni)(args, slice);  // parentheses: found by scope alone, the emulated has its emulated twin
     return;
   }
