@@ -6,6 +6,8 @@
 namespace hotaru {
 namespace {
 
+constexpr size_t kFewTokens = 8;  // up to here weights are streamed
+
 // Weights of few tokens.
 struct Streamed {
   static constexpr size_t kChunkTokens = 4;
@@ -41,10 +43,9 @@ void linear_int8_avx_vnni(const LinearInt8Args& args, Slice slice) {
                         args.input,
                         {outputs, args.offset, args.scale, nullptr, args.output, false}};
   const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
-  if (job.tokens == 1) {
-    stream_slice<2>(job.to, 1, blocks, Streamed{job, args.weight});
-    return;
-  }
+  // Sums of several tokens over two blocks would not fit the 16 registers.
+  if (job.tokens == 1) return stream_slice<2>(job.to, 1, blocks, Streamed{job, args.weight});
+  if (job.tokens <= kFewTokens) return stream_slice<1>(job.to, job.tokens, blocks, Streamed{job, args.weight});
   const PanelPart whole = {0, job.inputs, nullptr};
   const size_t block_bytes = job.inputs * kRowsPerBlock;
   for (size_t block = blocks.begin; block < blocks.end; block++) {
