@@ -138,7 +138,12 @@ void linear_int4_avx_vnni(const LinearInt4Args& args, Slice slice) {
   if (job.tokens <= kFewTokens) {
     auto* start = reinterpret_cast<int32_t*>(args.workspace);
     negated_group_sums(args.input, job.tokens * groups, start);
-    stream_slice<2>(job.to, job.tokens, blocks, Streamed{job, groups, args.weight, start});
+    const Streamed weights = {job, groups, args.weight, start};
+    if (job.tokens <= Streamed::kChunkTokens) {
+      stream_slice<2>(job.to, job.tokens, blocks, weights);
+    } else {  // the second chunk finds one block in L1, but not two
+      stream_slice<1>(job.to, job.tokens, blocks, weights);
+    }
   } else {
     many_rows(job, args.weight, blocks, args.workspace);
   }
