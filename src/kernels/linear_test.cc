@@ -77,8 +77,7 @@ void test_extremes(void (*ref)(const typename Problem::Args&, Slice)) {
 
 // More tokens, inputs and outputs than a kernel takes at once: 230 and 129 tokens are several blocks with a rest, 1312
 // and 2080 inputs several panels with half a tile left; 64 tokens of 20992 inputs a block of tokens for each of two
-// threads; 4203 outputs more than two times as many sums as wait for their
-// scales.
+// threads; 4203 outputs more than two times as many sums as wait for their scales.
 template <typename Problem>
 void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
   for (const auto& kernel : tested_kernels<typename Problem::Args>()) {

@@ -44,8 +44,9 @@ TEST(GatedLinear, KernelsEqualTheTwoOps) {
   for (const auto& kernel : tested_kernels<GatedLinearArgs>()) {
     fmt::print("{}\n", kernel.how());
     if (!kernel.emulated) prepare_thread(kernel.isa);
-    for (const Case& c : {Case{12, 32, 64, 1, false}, Case{17, 1056, 64, 1, true}, Case{45, 96, 192, 2, true},
-                          Case{70, 640, 128, 3, false}, Case{100, 1632, 64, 1, true}, Case{530, 64, 64, 1, false}}) {
+    for (const Case& c : {Case{12, 32, 64, 1, false}, Case{16, 32, 64, 1, false}, Case{17, 1056, 64, 1, true},
+                          Case{45, 96, 192, 2, true}, Case{70, 640, 128, 3, false}, Case{100, 1632, 64, 1, true},
+                          Case{530, 64, 64, 1, false}}) {
       GatedProblem problem({.tokens = c.tokens, .inputs = c.inputs, .outputs = 2 * c.width, .bias = c.bias}, false, 7);
       EXPECT_EQ(problem.found(kernel.run, c.slices), problem.wanted())
           << kernel.how() << " T " << c.tokens << " K " << c.inputs << " F " << c.width;
