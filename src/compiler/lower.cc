@@ -1,32 +1,33 @@
 #include "compiler/lower.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "compiler/block.h"
 #include "compiler/har_model.h"
 #include "compiler/lower_attention.h"
 #include "compiler/lower_tensors.h"
+#include "format/features.h"
 #include "kernels/attention/attention.h"
 #include "kernels/packed.h"
 
 namespace hotaru {
 namespace {
 
-// Buffers of the body programs (prefill, tbt), by id. A row holds:
-enum BodyBuffer {
-  kResidual,    // [D] f32
-  kNormed,      // [D] u8
-  kQkv,         // [(H + 2 G) E] f32
-  kQuery,       // [H E] s8; its twin: coefficients of split keys
-  kAttended,    // [H E] u8
-  kGateUp,      // [2 F] f32
-  kFfn,         // [F] u8
-  kBodyBuffers  // their number; after them the 16-bit twins of those that some layer needs so
+// Buffers of all programs, by id. A row holds:
+enum BlockBuffer {
+  kResidual,     // [D] f32
+  kNormed,       // [D] u8
+  kQkv,          // [(H + 2 G) E] f32
+  kQuery,        // [H E] s8; its twin: coefficients of split keys
+  kAttended,     // [H E] u8
+  kGateUp,       // [2 F] f32
+  kFfn,          // [F] u8
+  kBlockBuffers  // their number; after them the 16-bit twins of those that some layer needs so
 };
-// Buffers of the head program.
-enum HeadBuffer { kStepResidual, kRows, kHeadInput, kLogits };
+// The head program's, after these: copies of those that the bodies hand over, and [V] f32 logits.
 
-std::unique_ptr<fb::BufferT> buffer(const char* name, uint64_t row_bytes, uint32_t rows) {
+std::unique_ptr<fb::BufferT> buffer(const std::string& name, uint64_t row_bytes, uint32_t rows) {
   auto table = std::make_unique<fb::BufferT>();
   table->name = name;
   table->row_bytes = row_bytes;
@@ -44,10 +45,18 @@ class Lowering {
     TRY(plan_kv(context_tokens));
     TRY_ASSIGN(const Ends ends, match_ends(graph_));
     TRY(lower_embed(*ends.embed));
-    for (int layer = 0; layer < graph_.shape.layers; layer++) TRY(lower_block(layer));
-    std::vector<fb::CallT> body = std::move(calls_);
-    calls_.clear();
-    TRY(lower_head(ends));
+    const int last = static_cast<int>(graph_.shape.layers) - 1;
+    for (int layer = 0; layer < last; layer++) {
+      TRY_ASSIGN(const Block block, match_block(graph_, layer));
+      TRY(lower_keys(block));
+      TRY(lower_rest(block));
+    }
+    // Of the last block every token leaves keys and values; the rest of it serves the rows whose logits are wanted.
+    TRY_ASSIGN(const Block block, match_block(graph_, last));
+    TRY(lower_keys(block));
+    const std::vector<fb::CallT> body = std::exchange(calls_, {});
+    TRY(lower_rest(block));
+    TRY(lower_head(ends, block));
     result_.meta.programs.push_back(body_program("prefill", kPrefillRows, body));
     result_.meta.programs.push_back(body_program("tbt", kTbtRows, body));
     result_.meta.programs.push_back(head_program());
@@ -56,6 +65,7 @@ class Lowering {
     result_.meta.quantisation = std::make_unique<fb::QuantisationInfoT>(model_.quantisation);
     result_.meta.generation = std::make_unique<fb::GenerationDefaultsT>(model_.generation);
     result_.meta.required_features = required_features(graph_);
+    result_.meta.required_features.emplace_back(kFeatureLateBlock);
     result_.tensors = tensors_.take();
     return std::move(result_);
   }
@@ -93,13 +103,21 @@ class Lowering {
     return {};
   }
 
-  Result<void> lower_block(int layer) {
-    TRY_ASSIGN(const Block block, match_block(graph_, layer));
+  static std::string place_of(const Block& block) { return fmt::format("layers.{}.", block.attention->layer); }
+
+  // Up to the queries; keys and values lie in the KV pages then.
+  Result<void> lower_keys(const Block& block) {
     TRY(check_heads(block));
-    const std::string place = fmt::format("layers.{}.", layer);
+    const std::string place = place_of(block);
     TRY(lower_norm(*block.norm1, {kResidual, codes(kNormed, block.norm1->output)}));
     TRY(lower_linear(place + "qkv", {block.q, block.k, block.v}, {codes(kNormed, block.q->inputs[0]), kQkv}));
-    TRY(lower_attention(place, block));
+    return lower_rope(place, block);
+  }
+
+  // From the queries to the residual stream.
+  Result<void> lower_rest(const Block& block) {
+    const std::string place = place_of(block);
+    TRY(lower_attention(block));
     TRY(lower_linear(place + "o", {block.o}, {codes(kAttended, block.o->inputs[0]), kResidual}));
     TRY(lower_norm(*block.norm2, {kResidual, codes(kNormed, block.norm2->output)}));
     TRY(lower_linear(place + "gate_up", {block.gate, block.up}, {codes(kNormed, block.gate->inputs[0]), kGateUp}));
@@ -108,12 +126,12 @@ class Lowering {
   }
 
   // The buffer for a value's codes: `narrow` itself, or its 16-bit twin.
-  int codes(BodyBuffer narrow, ValueId id) { return tensors_.bits(id) == 8 ? narrow : twin(narrow); }
-  int twin(BodyBuffer narrow) {
+  int codes(BlockBuffer narrow, ValueId id) { return tensors_.bits(id) == 8 ? narrow : twin(narrow); }
+  int twin(BlockBuffer narrow) {
     const auto found = std::ranges::find(wide_buffers_, narrow);
     const auto index = static_cast<int>(found - wide_buffers_.begin());
     if (found == wide_buffers_.end()) wide_buffers_.push_back(narrow);
-    return kBodyBuffers + index;
+    return kBlockBuffers + index;
   }
 
   Result<void> check_heads(const Block& block) const {
@@ -166,25 +184,28 @@ class Lowering {
     return {};
   }
 
-  // Queries, keys and values of qkv, then attention over the layer's part of the KV pages.
-  Result<void> lower_attention(const std::string& place, const Block& block) {
-    TRY_ASSIGN(fb::RopeCallT rope, attention_.rope(place + "rope", block));
-    const int layer = block.attention->layer;
-    rope.qkv_buffer = kQkv;
-    rope.query_buffer = kQuery;
-    if (block.attention->key_bias != kNone) rope.bias_query_buffer = twin(kQuery);
-    rope.key_offset = static_cast<uint64_t>(layer) * 2 * side_bytes();
-    rope.value_offset = rope.key_offset + side_bytes();
-    add_call(place + "rope", layer, rope);
-    TRY_ASSIGN(fb::AttentionCallT call, attention_.attention(block));
-    call.query_buffer = rope.query_buffer;
-    call.bias_query_buffer = rope.bias_query_buffer;
-    call.output_buffer = codes(kAttended, block.attention->output);
-    call.key_offset = rope.key_offset;
-    call.value_offset = rope.value_offset;
-    add_call(block.attention->name, layer, call);
+  // Queries of qkv; its keys and values go into the layer's part of the KV pages.
+  Result<void> lower_rope(const std::string& place, const Block& block) {
+    TRY_ASSIGN(fb::RopeCallT call, attention_.rope(place + "rope", block));
+    call.qkv_buffer = kQkv;
+    call.query_buffer = kQuery;
+    call.bias_query_buffer = bias_query(block);
+    call.key_offset = key_offset(block);
+    call.value_offset = call.key_offset + side_bytes();
+    add_call(place + "rope", block.attention->layer, call);
     return {};
   }
+  Result<void> lower_attention(const Block& block) {
+    TRY_ASSIGN(fb::AttentionCallT call, attention_.attention(block));
+    call.query_buffer = kQuery;
+    call.bias_query_buffer = bias_query(block);
+    call.output_buffer = codes(kAttended, block.attention->output);
+    call.key_offset = key_offset(block);
+    call.value_offset = call.key_offset + side_bytes();
+    add_call(block.attention->name, block.attention->layer, call);
+    return {};
+  }
+  int bias_query(const Block& block) { return block.attention->key_bias == kNone ? -1 : twin(kQuery); }
 
   Result<void> lower_swiglu(const Node& node) {
     fb::SwiGluCallT call;
@@ -198,13 +219,26 @@ class Lowering {
     return {};
   }
 
-  Result<void> lower_head(const Ends& ends) {
-    fb::GatherCallT gather;
-    gather.input_buffer = kStepResidual;
-    gather.output_buffer = kRows;
-    add_call("rows", static_cast<int>(graph_.shape.layers), gather);
-    TRY(lower_norm(*ends.norm, {kRows, kHeadInput}));
-    return lower_linear(ends.head->name, {ends.head}, {kHeadInput, kLogits});
+  // The head program: rows of what bodies hand over, what was lowered of the last block, and the logits.
+  Result<void> lower_head(const Ends& ends, const Block& last) {
+    handed_over_ = {kResidual, kQuery};
+    if (bias_query(last) >= 0) handed_over_.push_back(bias_query(last));
+    const std::vector<fb::CallT> rest = std::exchange(calls_, {});
+    for (size_t i = 0; i < handed_over_.size(); i++) {
+      constexpr uint8_t kBits[] = {32, 8, 16};
+      fb::GatherCallT gather;
+      gather.input_buffer = copy_of(i);
+      gather.output_buffer = handed_over_[i];
+      gather.bits = kBits[i];
+      add_call("rows", last.attention->layer, gather);
+    }
+    calls_.insert(calls_.end(), rest.begin(), rest.end());
+    TRY(lower_norm(*ends.norm, {kResidual, kNormed}));
+    return lower_linear(ends.head->name, {ends.head}, {kNormed, copy_of(handed_over_.size())});
+  }
+  // Id of the head's copy of a buffer that is handed over; behind them, of the logits.
+  [[nodiscard]] int copy_of(size_t handed) const {
+    return kBlockBuffers + static_cast<int>(wide_buffers_.size() + handed);
   }
 
   template <typename CallTable>
@@ -224,46 +258,59 @@ class Lowering {
     return table;
   }
 
-  std::unique_ptr<fb::ProgramT> body_program(const char* name, uint32_t rows,
-                                             const std::vector<fb::CallT>& calls) const {
-    auto table = program(name, rows, calls);
+  // The buffers that every block works in.
+  [[nodiscard]] std::vector<std::unique_ptr<fb::BufferT>> block_buffers(uint32_t rows) const {
     const auto width = static_cast<uint64_t>(graph_.shape.width);
     const auto ffn_width = static_cast<uint64_t>(graph_.shape.ffn_width);
     const auto kv_width = static_cast<uint64_t>(graph_.shape.kv_heads * graph_.shape.head_width);
     const auto queries = static_cast<uint64_t>(query_width());
-    table->buffers.resize(kBodyBuffers);
-    table->buffers[kResidual] = buffer("residual", width * sizeof(float), rows);
-    table->buffers[kNormed] = buffer("normed", width, rows);
-    table->buffers[kQkv] = buffer("qkv", (queries + 2 * kv_width) * sizeof(float), rows);
-    table->buffers[kQuery] = buffer("query", queries, rows);
-    table->buffers[kAttended] = buffer("attended", queries, rows);
-    table->buffers[kGateUp] = buffer("gate_up", 2 * ffn_width * sizeof(float), rows);
-    table->buffers[kFfn] = buffer("ffn", ffn_width, rows);
-    for (const BodyBuffer narrow : wide_buffers_) {
-      const fb::BufferT& twin = *table->buffers[narrow];
-      table->buffers.push_back(buffer((twin.name + "_16").c_str(), 2 * twin.row_bytes, rows));
+    std::vector<std::unique_ptr<fb::BufferT>> buffers(kBlockBuffers);
+    buffers[kResidual] = buffer("residual", width * sizeof(float), rows);
+    buffers[kNormed] = buffer("normed", width, rows);
+    buffers[kQkv] = buffer("qkv", (queries + 2 * kv_width) * sizeof(float), rows);
+    buffers[kQuery] = buffer("query", queries, rows);
+    buffers[kAttended] = buffer("attended", queries, rows);
+    buffers[kGateUp] = buffer("gate_up", 2 * ffn_width * sizeof(float), rows);
+    buffers[kFfn] = buffer("ffn", ffn_width, rows);
+    for (const BlockBuffer narrow : wide_buffers_) {
+      const fb::BufferT& twin = *buffers[narrow];
+      buffers.push_back(buffer(twin.name + "_16", 2 * twin.row_bytes, rows));
     }
-    table->residual_buffer = kResidual;
+    return buffers;
+  }
+
+  std::unique_ptr<fb::ProgramT> body_program(const char* name, uint32_t rows,
+                                             const std::vector<fb::CallT>& calls) const {
+    auto table = program(name, rows, calls);
+    table->buffers = block_buffers(rows);
+    // As large in every program: then they lie at the same place.
+    for (const int id : handed_over_) table->buffers[static_cast<size_t>(id)]->rows = kPrefillRows;
+    table->residual_buffer = handed_over_.front();
+    table->shared_buffers.assign(handed_over_.begin() + 1, handed_over_.end());
     return table;
   }
 
   std::unique_ptr<fb::ProgramT> head_program() const {
     auto table = program("head", kHeadRows, calls_);
-    const auto width = static_cast<uint64_t>(graph_.shape.width);
+    table->buffers = block_buffers(kHeadRows);
+    for (const int id : handed_over_) {  // any row of a prefill step may be asked for
+      const fb::BufferT& rows = *table->buffers[static_cast<size_t>(id)];
+      table->buffers.push_back(buffer("step_" + rows.name, rows.row_bytes, kPrefillRows));
+    }
+    table->residual_buffer = copy_of(0);
+    for (size_t i = 1; i < handed_over_.size(); i++) table->shared_buffers.push_back(copy_of(i));
     const auto vocabulary = static_cast<uint64_t>(graph_.shape.vocabulary);
-    // The residual stream of a prefill step: any of its rows may be asked for.
-    table->buffers.push_back(buffer("residual", width * sizeof(float), kPrefillRows));
-    table->buffers.push_back(buffer("rows", width * sizeof(float), kHeadRows));
-    table->buffers.push_back(buffer("normed", width, kHeadRows));
+    table->logits_buffer = copy_of(handed_over_.size());
     table->buffers.push_back(buffer("logits", vocabulary * sizeof(float), kHeadRows));
-    table->residual_buffer = kStepResidual;
-    table->logits_buffer = kLogits;
     return table;
   }
 
   [[nodiscard]] uint8_t code_bits(ValueId id) const { return static_cast<uint8_t>(tensors_.bits(id)); }
   [[nodiscard]] const Value& value(ValueId id) const { return graph_.values[static_cast<size_t>(id)]; }
   [[nodiscard]] size_t kv_heads() const { return static_cast<size_t>(graph_.shape.kv_heads); }
+  [[nodiscard]] uint64_t key_offset(const Block& block) const {
+    return static_cast<uint64_t>(block.attention->layer) * 2 * side_bytes();
+  }
   [[nodiscard]] int64_t query_width() const { return graph_.shape.query_heads * graph_.shape.head_width; }
   // Keys (or values) of one layer in a page: [G][64 tokens of E channels].
   [[nodiscard]] uint64_t side_bytes() const {
@@ -275,7 +322,8 @@ class Lowering {
   LoweredTensors tensors_;
   AttentionLowering attention_;
   std::vector<fb::CallT> calls_;
-  std::vector<BodyBuffer> wide_buffers_;
+  std::vector<BlockBuffer> wide_buffers_;
+  std::vector<int> handed_over_;  // ids of what a body leaves to the head, the residual stream first
   LoweredModel result_;
 };
 

@@ -56,8 +56,12 @@ Access access_of(const fb::CallT& call) {
   return {};
 }
 
+bool is_shared(const fb::ProgramT& program, int id) {
+  return std::ranges::find(program.shared_buffers, id) != program.shared_buffers.end();
+}
+
 // live[b][c]: buffer b holds something of use during call c. From a write to the last read before the next write; the
-// residual stream and the logits belong to the step, not to a call.
+// residual stream and the logits belong to the step, not to a call, and what programs share is of use at the end.
 std::vector<std::vector<bool>> liveness(const fb::ProgramT& program) {
   const size_t calls = program.calls.size();
   std::vector<std::vector<bool>> live(program.buffers.size(), std::vector<bool>(calls, false));
@@ -67,7 +71,7 @@ std::vector<std::vector<bool>> liveness(const fb::ProgramT& program) {
       live[b].assign(calls, true);
       continue;
     }
-    bool is_needed = false;  // by a later call
+    bool is_needed = is_shared(program, id);  // by a later call, or program
     for (size_t c = calls; c-- > 0;) {
       const Access access = access_of(*program.calls[c]);
       live[b][c] = is_needed || access.reads(id) || access.writes(id);
@@ -106,13 +110,16 @@ uint64_t first_fit(const fb::ProgramT& program, size_t buffer, const std::vector
   return offset;
 }
 
-// Returns the arena's bytes. The residual stream first, then from the largest buffer to the smallest.
+// Returns the arena's bytes. The residual stream first, then what is shared, then from the largest buffer to the
+// smallest.
 uint64_t place_buffers(fb::ProgramT& program) {
   const auto live = liveness(program);
   std::vector<size_t> order(program.buffers.size());
   for (size_t b = 0; b < order.size(); b++) order[b] = b;
   const auto rank = [&program](size_t b) {
-    return static_cast<int>(b) == program.residual_buffer ? UINT64_MAX : bytes_of(*program.buffers[b]);
+    const int id = static_cast<int>(b);
+    if (id == program.residual_buffer) return UINT64_MAX;
+    return is_shared(program, id) ? UINT64_MAX - 1 : bytes_of(*program.buffers[b]);
   };
   std::ranges::stable_sort(order, [&](size_t a, size_t b) { return rank(a) > rank(b); });
   std::vector<size_t> placed;
@@ -155,9 +162,11 @@ uint64_t table_bytes(const fb::HefT& meta) {
   const uint64_t width = meta.shape->head_width;
   const uint64_t prefix = meta.kv->position_offset;
   std::set<int> columns;
-  for (const auto& call : meta.programs[0]->calls) {
-    const fb::AttentionCallT* attention = call->operation.AsAttentionCall();
-    if (attention != nullptr && attention->key_constants != -1) columns.insert(attention->key_constants);
+  for (const auto& program : meta.programs) {
+    for (const auto& call : program->calls) {
+      const fb::AttentionCallT* attention = call->operation.AsAttentionCall();
+      if (attention != nullptr && attention->key_constants != -1) columns.insert(attention->key_constants);
+    }
   }
   const uint64_t of_columns = bias_columns_bytes(meta.kv->pages, width) + prefix * width * sizeof(int16_t);
   return (meta.kv->context_tokens + prefix) * width * sizeof(float) + columns.size() * of_columns;

@@ -73,15 +73,21 @@ void expect_no_clobbering(const fb::Program& program, uint64_t arena_bytes) {
     const fb::Buffer& buffer = *program.buffers()->Get(static_cast<unsigned>(id));
     for (uint64_t i = 0; i < buffer.row_bytes() * buffer.rows(); i++) owner[buffer.offset() + i] = id;
   };
-  take(program.residual_buffer());
+  // What programs share comes from the one before in the head, and goes to the head from the others.
+  std::vector<int> handed_over = {program.residual_buffer()};
+  handed_over.insert(handed_over.end(), program.shared_buffers()->begin(), program.shared_buffers()->end());
+  const bool is_head = program.logits_buffer() != -1;
+  for (const int id : handed_over) {
+    if (is_head || id == program.residual_buffer()) take(id);
+  }
   for (const fb::Call* call : *program.calls()) {
     const Access access = access_of(*call);
     for (const int read : access.reads) EXPECT_TRUE(owns(read)) << program.name()->str() << " " << call->name()->str();
     take(access.write);
     for (const int read : access.reads) EXPECT_TRUE(owns(read)) << "overwritten while read: " << call->name()->str();
   }
-  EXPECT_TRUE(owns(program.residual_buffer()));
-  EXPECT_TRUE(program.logits_buffer() == -1 || owns(program.logits_buffer()));
+  for (const int id : handed_over) EXPECT_TRUE(owns(id)) << program.name()->str() << " " << id;
+  EXPECT_TRUE(!is_head || owns(program.logits_buffer()));
 }
 
 TEST_F(Synthetic, BuffersShareBytesOnlyWhenTheyMay) {

@@ -72,7 +72,8 @@ class Printer {
     return fmt::format("{} = embed(ids; {})", buffer(call.output_buffer(), 4), tensor(call.table()));
   }
   [[nodiscard]] std::string text_of(const fb::GatherCall& call) const {
-    return fmt::format("{} = gather(rows of {})", buffer(call.output_buffer(), 4), buffer(call.input_buffer(), 4));
+    return fmt::format("{} = gather(rows of {})", codes(call.output_buffer(), call.bits()),
+                       codes(call.input_buffer(), call.bits()));
   }
   [[nodiscard]] std::string text_of(const fb::RmsNormCall& call) const {
     const std::string gamma = call.gamma() == -1 ? "" : ", " + tensor(call.gamma());

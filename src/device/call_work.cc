@@ -17,7 +17,7 @@ struct WorkCounter {
   [[nodiscard]] uint64_t rows() const { return static_cast<uint64_t>(step.tokens); }
 
   CallWork operator()(const EmbedArgs& args) const { return copies(static_cast<uint64_t>(args.width), 1, 4); }
-  CallWork operator()(const GatherArgs& args) const { return copies(static_cast<uint64_t>(args.width), 4, 4); }
+  CallWork operator()(const GatherArgs& args) const { return copies(args.row_bytes, 1, 1); }
   CallWork operator()(const RmsNormArgs& args) const { return copies(static_cast<uint64_t>(args.width), 8, 1); }
   CallWork operator()(const SwiGluArgs& args) const { return copies(static_cast<uint64_t>(args.width), 8, 1); }
 

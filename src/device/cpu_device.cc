@@ -141,11 +141,13 @@ Result<void> CpuDevice::check_budget(const DeviceOptions& options) {
 Result<void> CpuDevice::allocate() {
   TRY_ASSIGN(workspace_, Region::create(workspace_bytes_ * static_cast<size_t>(pool_->size()), RegionPages::kLarge));
   TRY_ASSIGN(kv_, KvPool::create(hef_.meta().kv()->page_bytes(), page_count_));
-  const auto rows = static_cast<size_t>(std::max(info_.prefill_rows, info_.decode_rows));
+  const auto rows = static_cast<size_t>(std::max({info_.prefill_rows, info_.decode_rows, info_.output_rows}));
   ids_.resize(rows);
   positions_.resize(rows);
   pages_.resize(rows);
   adapter_runs_.reserve(rows);
+  last_rows_.reserve(rows);
+  head_rows_.reserve(static_cast<size_t>(info_.output_rows));
   hidden_.resize(static_cast<size_t>(info_.output_rows) * static_cast<size_t>(info_.hidden_width));
   give_back_embedding();
   return {};
@@ -223,11 +225,12 @@ Result<void> CpuDevice::plan_programs() {
 }
 
 void CpuDevice::find_final_norm() {
-  const auto is_norm = [](const PlannedCall& call) { return std::holds_alternative<RmsNormArgs>(call); };
-  const auto norm = std::find_if(head_.calls.begin(), head_.calls.end(), is_norm);
-  if (norm == head_.calls.end()) return;
-  final_norm_ = static_cast<size_t>(norm - head_.calls.begin());
-  info_.hidden_width = std::get<RmsNormArgs>(*norm).width;
+  for (size_t i = 0; i < head_.calls.size(); i++) {
+    const auto* norm = std::get_if<RmsNormArgs>(&head_.calls[i]);
+    if (norm == nullptr) continue;
+    final_norm_ = i;
+    info_.hidden_width = norm->width;
+  }
 }
 
 void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps) {
@@ -289,29 +292,50 @@ void CpuDevice::find_adapter_runs(std::span<const StepRow> rows) {
 }
 
 void CpuDevice::step(std::span<const StepRow> rows) {
-  CHECK_LE(rows.size(), ids_.size());
+  CHECK_LE(rows.size(), static_cast<size_t>(std::max(info_.prefill_rows, info_.decode_rows)));
   if (rows.empty()) return;
-  for (size_t i = 0; i < rows.size(); i++) {
-    const StepRow& row = rows[i];
+  for (const StepRow& row : rows) {
     CHECK(row.token >= 0 && row.token < info_.vocabulary);
     CHECK(kv_.is_open(row.context) && row.position >= 0 && row.position < info_.context_tokens);
     CHECK(kv_.owns(row.context, row.position));
-    ids_[i] = row.token;
-    positions_[i] = row.position;
-    pages_[i] = kv_.pages(row.context);
+  }
+  last_rows_.assign(rows.begin(), rows.end());
+  const PlannedProgram& program = std::cmp_less_equal(rows.size(), info_.decode_rows) ? tbt_ : prefill_;
+  play_on_all_threads(program, inputs_of(rows), step_count(program));
+}
+
+StepInputs CpuDevice::inputs_of(std::span<const StepRow> rows) {
+  for (size_t i = 0; i < rows.size(); i++) {
+    ids_[i] = rows[i].token;
+    positions_[i] = rows[i].position;
+    pages_[i] = kv_.pages(rows[i].context);
   }
   find_adapter_runs(rows);
-  last_rows_ = static_cast<int>(rows.size());
-  const PlannedProgram& program = last_rows_ <= info_.decode_rows ? tbt_ : prefill_;
-  play_on_all_threads(program, {last_rows_, ids_.data(), positions_.data(), nullptr, pages_.data(), adapter_runs_});
+  return {.tokens = static_cast<int>(rows.size()),
+          .id = ids_.data(),
+          .position = positions_.data(),
+          .pages = pages_.data(),
+          .adapter_runs = adapter_runs_};
+}
+
+void CpuDevice::play_head(std::span<const int32_t> rows, size_t steps) {
+  CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
+  head_rows_.clear();
+  for (const int32_t row : rows) {
+    CHECK(row >= 0 && std::cmp_less(row, last_rows_.size()));
+    const StepRow& stepped = last_rows_[static_cast<size_t>(row)];
+    CHECK_GT(kv_.reserved_tokens(stepped.context), stepped.position);  // its keys are read
+    head_rows_.push_back(stepped);
+  }
+  if (rows.empty()) return;
+  StepInputs inputs = inputs_of(head_rows_);
+  inputs.row = rows.data();
+  play_on_all_threads(head_, inputs, steps);
 }
 
 void CpuDevice::compute_logits(std::span<const int32_t> rows) {
-  CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
-  for (const int32_t row : rows) CHECK(row >= 0 && row < last_rows_);
   last_outputs_ = static_cast<int>(rows.size());
-  if (rows.empty()) return;
-  play_on_all_threads(head_, {last_outputs_, nullptr, nullptr, rows.data(), nullptr, {}});
+  play_head(rows, step_count(head_));
 }
 
 std::span<const float> CpuDevice::logits(int index) const {
@@ -322,12 +346,9 @@ std::span<const float> CpuDevice::logits(int index) const {
 
 void CpuDevice::compute_hidden(std::span<const int32_t> rows) {
   CHECK_GT(info_.hidden_width, 0);
-  CHECK_LE(rows.size(), static_cast<size_t>(info_.output_rows));
-  for (const int32_t row : rows) CHECK(row >= 0 && row < last_rows_);
   last_outputs_ = 0;
   last_hidden_ = static_cast<int>(rows.size());
-  if (rows.empty()) return;
-  play_on_all_threads(head_, {last_hidden_, nullptr, nullptr, rows.data(), nullptr, {}}, 2 * (final_norm_ + 1));
+  play_head(rows, 2 * (final_norm_ + 1));
   const auto& norm = std::get<RmsNormArgs>(head_.calls[final_norm_]);
   for (size_t i = 0; i < rows.size() * static_cast<size_t>(norm.width); i++) {
     const int high = norm.output.high == nullptr ? 0 : norm.output.high[i];

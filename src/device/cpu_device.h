@@ -54,14 +54,14 @@ class CpuDevice final : public Device {
   const RopeTable& rope_table(int frequency_tensor, float attention_factor);  // made when first asked for
   void add_key_columns(const fb::AttentionCall& call);
   Result<void> plan_programs();
+  // Sets the arguments that rows of a step have, of these.
+  StepInputs inputs_of(std::span<const StepRow> rows);
   void find_adapter_runs(std::span<const StepRow> rows);
+  void play_head(std::span<const int32_t> rows, size_t steps);
   Result<void> check_budget(const DeviceOptions& options);
   Result<void> allocate();
   // Of the context and of the prefix tokens before it.
   [[nodiscard]] size_t positions() const { return static_cast<size_t>(info_.context_tokens) + info_.prefix.size(); }
-  void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs) {
-    play_on_all_threads(program, inputs, step_count(program));
-  }
   void play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps);
   void find_final_norm();
   void give_back_embedding() const;
@@ -91,7 +91,8 @@ class CpuDevice final : public Device {
   std::vector<int32_t> ids_, positions_;
   std::vector<std::byte* const*> pages_;
   std::vector<AdapterRun> adapter_runs_;
-  int last_rows_ = 0;
+  std::vector<StepRow> last_rows_;  // of the last step
+  std::vector<StepRow> head_rows_;  // those of them that the head plays
   int last_outputs_ = 0;
   size_t final_norm_ = 0;      // its call in head_
   std::vector<float> hidden_;  // [output_rows, hidden_width]

@@ -90,12 +90,13 @@ class Device {
   virtual void read_page(int context, int page, std::span<std::byte> bytes) const = 0;
   virtual void write_page(int context, int page, std::span<const std::byte> bytes) = 0;
 
-  // Runs the rows through the model: keys and values are stored, residual rows kept for compute_logits. At most
-  // prefill_rows rows, every position reserved; within a context positions rise by one from row to row, and every
+  // Runs the rows through the model: keys and values are stored, and kept what compute_logits needs of each row. At
+  // most prefill_rows rows, every position reserved; within a context positions rise by one from row to row, and every
   // earlier position was stepped before. Up to decode_rows rows use program `tbt`, more use `prefill`: the bits are the
   // same.
   virtual void step(std::span<const StepRow> rows) = 0;
   // Logits of rows of the last step (at most output_rows): then logits(i) is [vocabulary], valid until the next call.
+  // The last block of layers is played here, for these rows only: their contexts hold what they held after the step.
   virtual void compute_logits(std::span<const int32_t> rows) = 0;
   [[nodiscard]] virtual std::span<const float> logits(int index) const = 0;
   // What the output layer sees of rows of the last step (at most output_rows), the final norm's codes as numbers

@@ -25,7 +25,7 @@ class Resolver {
       case fb::Operation::EmbedCall:
         return embed(*call.operation_as_EmbedCall());
       case fb::Operation::GatherCall:
-        return gather(*call.operation_as_GatherCall());
+        return PlannedCall(gather_args(*call.operation_as_GatherCall()));
       case fb::Operation::RmsNormCall:
         return rms_norm(*call.operation_as_RmsNormCall());
       case fb::Operation::LinearCall:
@@ -42,8 +42,15 @@ class Resolver {
     return not_supported("operation {} is unknown to this device", static_cast<int>(call.operation_type()));
   }
 
-  // What follows the call: the low plane's turn of a linear with a 16-bit input.
+  // What follows the call: the low plane's turn of a linear with a 16-bit input, the high plane's of rows of one.
   std::optional<PlannedCall> resolve_second(const fb::Call& call) const {
+    const fb::GatherCall* gather = call.operation_as_GatherCall();
+    if (gather != nullptr && gather->bits() == 16) {
+      GatherArgs args = gather_args(*gather);
+      args.input += plane_bytes(gather->input_buffer());
+      args.output += plane_bytes(gather->output_buffer());
+      return PlannedCall(args);
+    }
     const fb::LinearCall* linear = call.operation_as_LinearCall();
     if (linear == nullptr || linear->input_bits() == 8) return std::nullopt;
     return PlannedCall(int4_pass(*linear, Plane::kLow));
@@ -103,12 +110,14 @@ class Resolver {
     return PlannedCall(args);
   }
 
-  Result<PlannedCall> gather(const fb::GatherCall& call) const {
+  // Whole rows, or of 16-bit codes the low plane.
+  [[nodiscard]] GatherArgs gather_args(const fb::GatherCall& call) const {
     GatherArgs args;
-    args.width = row_width<float>(call.output_buffer());
-    args.input = buffer<float>(call.input_buffer());
-    args.output = buffer<float>(call.output_buffer());
-    return PlannedCall(args);
+    const auto row_bytes = static_cast<size_t>(row_width<std::byte>(call.output_buffer()));
+    args.row_bytes = call.bits() == 16 ? row_bytes / 2 : row_bytes;
+    args.input = buffer<std::byte>(call.input_buffer());
+    args.output = buffer<std::byte>(call.output_buffer());
+    return args;
   }
 
   Result<PlannedCall> rms_norm(const fb::RmsNormCall& call) const {

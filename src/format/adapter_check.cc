@@ -14,13 +14,22 @@ constexpr uint64_t kLargestProduct = 255 * 128;
 
 using Linears = std::map<std::string_view, const fb::LinearCall*>;  // by site
 
-Result<Linears> linears_of(const fb::Program& program) {
-  Linears linears;
+Result<void> add_linears(const fb::Program& program, Linears& linears) {
   for (const fb::Call* call : *program.calls()) {
     const fb::LinearCall* linear = call->operation_as_LinearCall();
     if (linear == nullptr || text_of(linear->site()).empty()) continue;
     if (linears.emplace(text_of(linear->site()), linear).second) continue;
     return invalid("site '{}' is there twice", text_of(linear->site()));
+  }
+  return {};
+}
+
+// Of what a step plays: a body program and the output program after it.
+Result<Linears> linears_of(const fb::Hef& meta, const fb::Program& body) {
+  Linears linears;
+  TRY(add_linears(body, linears));
+  for (const fb::Program* program : *meta.programs()) {
+    if (text_of(program->name()) == kOutputProgram) TRY(add_linears(*program, linears));
   }
   return linears;
 }
@@ -81,7 +90,7 @@ Result<void> check_adapter_sites(const fb::Hef& meta) {
   if (meta.adapters() == nullptr || meta.adapters()->size() == 0) return {};
   for (const fb::Program* program : *meta.programs()) {
     if (text_of(program->name()) == kOutputProgram) continue;
-    TRY_ASSIGN(const Linears linears, linears_of(*program));
+    TRY_ASSIGN(const Linears linears, linears_of(meta, *program));
     for (const fb::Adapter* adapter : *meta.adapters()) {
       if (adapter->sites() == nullptr) continue;
       auto checked = check_adapter(meta, linears, *adapter);

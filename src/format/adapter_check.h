@@ -1,5 +1,5 @@
-// Adapters of a HEF against its programs: every site is a linear of every body program, sizes agree, integers cannot
-// overflow, and no two sites of an adapter add to the same output.
+// Adapters of a HEF against its programs: every site is a linear of every body program or of the output program, sizes
+// agree, integers cannot overflow, and no two sites of an adapter add to the same output.
 #pragma once
 
 #include "base/result.h"

@@ -72,12 +72,19 @@ Result<void> check(const ProgramScope& scope, const fb::EmbedCall& call) {
 
 Result<void> check(const ProgramScope& scope, const fb::GatherCall& call) {
   if (!scope.is_output) return invalid("only an output program has rows of a finished step");
-  const uint64_t row_bytes = uint64_t{scope.meta->shape()->width()} * sizeof(float);
-  TRY_ASSIGN(const fb::Buffer* input, find_buffer(scope, "input_buffer", call.input_buffer(), row_bytes));
-  if (call.input_buffer() != scope.program->residual_buffer() || input->rows() < scope.step_rows) {
-    return invalid("input_buffer: want the residual stream with room for {} rows", scope.step_rows);
+  if (call.bits() != 8 && call.bits() != 16 && call.bits() != 32) {
+    return invalid("bits: got {}, want 8, 16 or 32", call.bits());
   }
-  TRY(find_buffer(scope, "output_buffer", call.output_buffer(), row_bytes));
+  const std::vector<int> handed = handed_over(*scope.program);
+  if (std::ranges::find(handed, call.input_buffer()) == handed.end()) {
+    return invalid("input_buffer: want the residual stream or a shared buffer, got {}", call.input_buffer());
+  }
+  const fb::Buffer* input = scope.program->buffers()->Get(static_cast<unsigned>(call.input_buffer()));
+  if (input->rows() < scope.step_rows) return invalid("input_buffer: want room for {} rows", scope.step_rows);
+  if (input->row_bytes() % (call.bits() / 8) != 0) {
+    return invalid("input_buffer: {} bytes a row are no whole values of {} bits", input->row_bytes(), call.bits());
+  }
+  TRY(find_buffer(scope, "output_buffer", call.output_buffer(), input->row_bytes()));
   return {};
 }
 
@@ -164,7 +171,6 @@ Result<void> check_page_offset(const ProgramScope& scope, std::string_view field
 }
 
 Result<void> check_heads(const ProgramScope& scope) {
-  if (scope.is_output) return invalid("an output program has no positions");
   const uint64_t width = scope.meta->shape()->head_width();
   if (width % 16 != 0) return invalid("head_width: got {}, want a multiple of 16", width);
   return {};
@@ -206,6 +212,7 @@ Result<void> check_split(const ProgramScope& scope, const fb::AttentionCall& cal
 }
 
 Result<void> check(const ProgramScope& scope, const fb::RopeCall& call) {
+  if (scope.is_output) return invalid("an output program stores no keys and values");
   TRY(check_heads(scope));
   const fb::ModelShape& shape = *scope.meta->shape();
   const uint64_t query_heads = shape.query_heads();
@@ -292,6 +299,12 @@ Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_vie
   if (buffer->row_bytes() == row_bytes) return buffer;
   return invalid("{}: buffer '{}' has {} bytes a row, want {}", field, text_of(buffer->name()), buffer->row_bytes(),
                  row_bytes);
+}
+
+std::vector<int> handed_over(const fb::Program& program) {
+  std::vector<int> ids = {program.residual_buffer()};
+  if (const auto* shared = program.shared_buffers()) ids.insert(ids.end(), shared->begin(), shared->end());
+  return ids;
 }
 
 Result<void> check_call(const ProgramScope& scope, const fb::Call& call) {

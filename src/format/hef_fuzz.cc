@@ -1,17 +1,23 @@
-// A HEF whose meta is damaged, with right checksums: refused, or every tensor can be read. Inputs of odd length damage
-// one with split keys.
+// A HEF whose meta is damaged, with right checksums: refused, or every tensor can be read. The input's length chooses
+// among a plain one, one with split keys and one with attention in the head.
 #include "format/sample_hef.h"
+
+namespace {
+
+hotaru::SampleHef changed(void (hotaru::SampleHef::*change)()) {
+  hotaru::SampleHef sample;
+  (sample.*change)();
+  sample.plan();
+  return sample;
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using hotaru::SectionType;
-  static const hotaru::SampleHef plain;
-  static const hotaru::SampleHef split = [] {
-    hotaru::SampleHef with_split_keys;
-    with_split_keys.split_keys();
-    with_split_keys.plan();
-    return with_split_keys;
-  }();
-  const hotaru::SampleHef& sample = size % 2 == 1 ? split : plain;
+  static const hotaru::SampleHef samples[] = {hotaru::SampleHef(), changed(&hotaru::SampleHef::split_keys),
+                                              changed(&hotaru::SampleHef::play_attention_late)};
+  const hotaru::SampleHef& sample = samples[size % 3];
   const std::vector<std::byte> good = hotaru::pack_meta(sample.meta);
   const std::vector<std::byte> meta = hotaru::patched(good, std::span(data, size));
   const auto file = hotaru::pack_container(hotaru::FileKind::kHef,

@@ -17,7 +17,7 @@ constexpr uint64_t kMaxHeads = 4096;
 constexpr size_t kMaxDimensions = 4;
 
 // Names that a file may require. Every addition that changes what a file means goes here, with its reader.
-constexpr std::array kKnownFeatures = {kFeatureWideInputs, kFeaturePrefix, kFeatureKeyBias};
+constexpr std::array kKnownFeatures = {kFeatureWideInputs, kFeaturePrefix, kFeatureKeyBias, kFeatureLateBlock};
 
 std::optional<uint64_t> element_bytes(fb::Layout layout) {
   switch (layout) {

@@ -37,11 +37,18 @@ Result<void> check_buffer(const fb::Buffer& buffer, uint32_t max_rows, uint64_t 
   return {};
 }
 
-// Where programs hand over to each other: body programs leave the residual stream, `head` turns rows of it into logits.
+// Where programs hand over to each other: body programs leave the residual stream and what else is shared, `head` turns
+// rows of it into logits.
 Result<void> check_interface(const ProgramScope& scope) {
   const fb::ModelShape& shape = *scope.meta->shape();
   const uint64_t residual_bytes = uint64_t{shape.width()} * sizeof(float);
   TRY(find_buffer(scope, "residual_buffer", scope.program->residual_buffer(), residual_bytes));
+  for (const int id : handed_over(*scope.program)) {
+    const unsigned buffers = scope.program->buffers()->size();
+    if (id < 0 || static_cast<unsigned>(id) >= buffers) {
+      return invalid("shared_buffers: got buffer {} of {}", id, buffers);
+    }
+  }
   if (!scope.is_output) return {};
   const uint64_t logit_bytes = uint64_t{shape.vocabulary()} * sizeof(float);
   TRY(find_buffer(scope, "logits_buffer", scope.program->logits_buffer(), logit_bytes));
@@ -68,15 +75,32 @@ Result<void> check_program(const ProgramScope& scope) {
   return {};
 }
 
-// All programs keep the residual stream at one place of the arena.
-Result<void> check_same_residual(const fb::Hef& meta) {
-  const fb::Buffer* first = nullptr;
+// All programs keep what is handed over at one place of the arena. Of shared buffers the rows are the same, too: they
+// decide where a second plane begins.
+Result<void> check_same_places(const fb::Hef& meta) {
+  const auto find = [](const fb::Program& program, int id) {
+    return program.buffers()->Get(static_cast<unsigned>(id));
+  };
+  const fb::Program& first = *meta.programs()->Get(0);
+  const std::vector<int> wanted = handed_over(first);
   for (const fb::Program* program : *meta.programs()) {
-    const fb::Buffer* residual = program->buffers()->Get(static_cast<unsigned>(program->residual_buffer()));
-    if (first == nullptr) first = residual;
-    if (residual->offset() != first->offset()) {
-      return invalid("program '{}': its residual stream starts at {} of the arena, another program's at {}",
-                     text_of(program->name()), residual->offset(), first->offset());
+    const std::vector<int> ids = handed_over(*program);
+    const std::string_view name = text_of(program->name());
+    if (ids.size() != wanted.size()) {
+      return invalid("program '{}': got {} shared buffers, want {} as in program '{}'", name, ids.size() - 1,
+                     wanted.size() - 1, text_of(first.name()));
+    }
+    for (size_t i = 0; i < ids.size(); i++) {
+      const fb::Buffer& buffer = *find(*program, ids[i]);
+      const fb::Buffer& other = *find(first, wanted[i]);
+      if (buffer.offset() != other.offset()) {
+        return invalid("program '{}': buffer '{}' starts at {} of the arena, another program's at {}", name,
+                       text_of(buffer.name()), buffer.offset(), other.offset());
+      }
+      if (i > 0 && (buffer.row_bytes() != other.row_bytes() || buffer.rows() != other.rows())) {
+        return invalid("program '{}': buffer '{}' has {} rows of {} bytes, another program's {} of {}", name,
+                       text_of(buffer.name()), buffer.rows(), buffer.row_bytes(), other.rows(), other.row_bytes());
+      }
     }
   }
   return {};
@@ -101,7 +125,7 @@ Result<void> check_programs(const fb::Hef& meta, std::span<const std::byte> weig
     auto checked = check_program({&meta, program, weights, step_rows, name == kOutputProgram});
     if (!checked) return at(fmt::format("program '{}'", name), std::move(checked).error());
   }
-  return check_same_residual(meta);
+  return check_same_places(meta);
 }
 
 Result<void> check_multipliers(const fb::Hef& meta, std::span<const std::byte> weights, ThreadPool* pool) {

@@ -191,7 +191,36 @@ TEST(ProgramCheck, StepsHandOverThroughTheResidualStream) {
               HasSubstr("residual_buffer"));
 }
 
-// Steps give ids and positions to body programs, rows to the head: a call of the other kind would read null.
+// The sample with its attention in the head, then changed.
+std::string late_refusal(const std::function<void(fb::ProgramT& prefill, fb::ProgramT& head)>& change) {
+  return program_refusal([&](SampleHef& s) {
+    s.play_attention_late();
+    change(*s.meta.programs[0], *s.meta.programs[2]);
+    s.plan();
+  });
+}
+
+TEST(ProgramCheck, SharedBuffersAreTheSameInAllPrograms) {
+  const auto gather = [](fb::ProgramT& head) { return head.calls[head.calls.size() - 2]->operation.AsGatherCall(); };
+  EXPECT_EQ(late_refusal([](auto&, auto&) {}), "accepted");
+  EXPECT_EQ(late_refusal([&](auto&, auto& head) { gather(head)->bits = 16; }), "accepted");
+  EXPECT_THAT(late_refusal([&](auto&, auto& head) { gather(head)->bits = 12; }), HasSubstr("bits: got 12"));
+  EXPECT_THAT(late_refusal([&](auto&, auto& head) { gather(head)->input_buffer++; }), HasSubstr("or a shared buffer"));
+  EXPECT_THAT(late_refusal([&](auto&, auto& head) { gather(head)->output_buffer = 1; }),
+              HasSubstr("buffer 'rows' has 128 bytes a row, want 32"));
+  EXPECT_THAT(late_refusal([](auto& prefill, auto&) { prefill.shared_buffers.clear(); }),
+              HasSubstr("program 'tbt': got 1 shared buffers, want 0 as in program 'prefill'"));
+  EXPECT_THAT(late_refusal([](auto& prefill, auto&) { prefill.shared_buffers = {7}; }),
+              HasSubstr("shared_buffers: got buffer 7 of 7"));
+  EXPECT_THAT(late_refusal([](auto& prefill, auto&) { prefill.shared_buffers = {-1}; }),
+              HasSubstr("shared_buffers: got buffer -1 of 7"));
+  EXPECT_THAT(late_refusal([](auto& prefill, auto&) { prefill.buffers[3]->rows = 17; }),
+              HasSubstr("has 16 rows of 32 bytes, another program's 17 of 32"));
+  EXPECT_THAT(late_refusal([](auto& prefill, auto&) { prefill.buffers[3]->offset += 64; }),
+              HasSubstr("buffer 'query' starts at 16384 of the arena, another program's at 16448"));
+}
+
+// Steps give ids to body programs, rows to the head: a call of the other kind would read null.
 TEST(ProgramCheck, CallsBelongToTheirKindOfProgram) {
   const auto moved = [](size_t from, size_t to, size_t call) {
     return program_refusal([&](SampleHef& s) {
@@ -199,8 +228,7 @@ TEST(ProgramCheck, CallsBelongToTheirKindOfProgram) {
     });
   };
   EXPECT_THAT(moved(0, 2, 0), HasSubstr("an output program has no token ids"));
-  EXPECT_THAT(moved(0, 2, 3), HasSubstr("an output program has no positions"));
-  EXPECT_THAT(moved(0, 2, 4), HasSubstr("an output program has no positions"));
+  EXPECT_THAT(moved(0, 2, 3), HasSubstr("an output program stores no keys and values"));
   EXPECT_THAT(moved(2, 0, 0), HasSubstr("only an output program"));
 }
 

@@ -129,6 +129,36 @@ class SampleHef {
       }
     }
   }
+  // Attention is the head's, of queries that the bodies hand over. Plan again afterwards.
+  void play_attention_late() {
+    constexpr uint64_t kSharedAt = 16384;
+    fb::ProgramT& head = *meta.programs.back();
+    const auto at_step_query = static_cast<int>(head.buffers.size());
+    add_buffer(head, "step_query", kHeads * kHeadWidth, 16);
+    head.buffers.back()->offset = kSharedAt;
+    head.shared_buffers = {at_step_query};
+    add_buffer(head, "query", kHeads * kHeadWidth, 2);
+    add_buffer(head, "attended", kHeads * kHeadWidth, 2);
+    fb::AttentionCallT attention;
+    for (const auto& program : meta.programs) {
+      if (program->name == head.name) continue;
+      program->buffers[kQuery]->offset = kSharedAt;
+      program->buffers[kQuery]->rows = 16;
+      program->shared_buffers = {kQuery};
+      const auto call = std::ranges::find(program->calls, "attention", [](const auto& c) { return c->name; });
+      attention = *(*call)->operation.AsAttentionCall();
+      program->calls.erase(call);
+    }
+    fb::GatherCallT gather;
+    gather.input_buffer = at_step_query;
+    gather.output_buffer = attention.query_buffer = at_step_query + 1;
+    gather.bits = 8;
+    attention.output_buffer = at_step_query + 2;
+    std::vector<fb::CallT> calls;
+    add_call(calls, "queries", gather);
+    add_call(calls, "attention", attention);
+    for (const fb::CallT& call : calls) head.calls.push_back(std::make_unique<fb::CallT>(call));
+  }
   // The memory plan that follows from weights, KV plan and buffers.
   void plan() {
     meta.memory = std::make_unique<fb::MemoryPlanT>();

@@ -40,8 +40,8 @@ bool Scheduler::step() {
   }
   if (parts_.empty()) return false;
   play();
-  sample();
   show_hidden();
+  sample();  // last: what a reply that ends does with its context is its own affair
   steps_++;
   return true;
 }

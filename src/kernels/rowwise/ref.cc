@@ -107,10 +107,10 @@ void embed_ref(const EmbedArgs& args, Slice slice) {
 }
 
 void gather_ref(const GatherArgs& args, Slice slice) {
-  const auto width = static_cast<size_t>(args.width);
   const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
   for (size_t t = rows.begin; t < rows.end; t++) {
-    std::copy_n(args.input + static_cast<size_t>(args.row[t]) * width, width, args.output + t * width);
+    const std::byte* row = args.input + static_cast<size_t>(args.row[t]) * args.row_bytes;
+    std::copy_n(row, args.row_bytes, args.output + t * args.row_bytes);
   }
 }
 

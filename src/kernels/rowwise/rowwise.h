@@ -20,13 +20,13 @@ struct EmbedArgs {
   float* output = nullptr;        // [T, D] f32
 };
 
-// out[i, d] = in[row[i], d]
+// out[i] = in[row[i]], whatever the rows hold.
 struct GatherArgs {
   int tokens = 0;  // rows of the output
-  int width = 0;
-  const int32_t* row = nullptr;  // [T]
-  const float* input = nullptr;  // [*, D]
-  float* output = nullptr;       // [T, D]
+  size_t row_bytes = 0;
+  const int32_t* row = nullptr;      // [T]
+  const std::byte* input = nullptr;  // [*, row_bytes]
+  std::byte* output = nullptr;       // [T, row_bytes]
 };
 
 // r = 1 / sqrt(sum_of_squares(x[t]) / float(D) + epsilon);  y = x[t, d] * r;  y = y * gamma[d] if gamma

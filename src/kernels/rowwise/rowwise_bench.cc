@@ -47,7 +47,10 @@ void run(benchmark::State& state, int tokens, void (*kernel)(const GatherArgs&, 
   const AlignedArray<float> input = waves(static_cast<size_t>(tokens) * 1536);
   AlignedArray<int32_t> row(static_cast<size_t>(tokens));
   AlignedArray<float> output(input.size());
-  play(state, kernel, GatherArgs{tokens, 1536, row.data(), input.data(), output.data()}, output.size());
+  play(state, kernel,
+       GatherArgs{tokens, 1536 * sizeof(float), row.data(), reinterpret_cast<const std::byte*>(input.data()),
+                  reinterpret_cast<std::byte*>(output.data())},
+       output.size());
 }
 
 void run(benchmark::State& state, int tokens, void (*kernel)(const RmsNormArgs&, Slice)) {

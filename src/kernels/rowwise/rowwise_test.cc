@@ -93,7 +93,10 @@ TEST(Rowwise, GatherTakesRows) {
   const AlignedArray<float> input = values.reals(5 * 7);
   const int32_t row[3] = {4, 0, 4};
   AlignedArray<float> output(3 * 7);
-  play(gather_ref, GatherArgs{3, 7, row, input.data(), output.data()}, 2);
+  play(gather_ref,
+       GatherArgs{3, 7 * sizeof(float), row, reinterpret_cast<const std::byte*>(input.data()),
+                  reinterpret_cast<std::byte*>(output.data())},
+       2);
   for (size_t i = 0; i < 3; i++) {
     for (size_t d = 0; d < 7; d++) {
       EXPECT_EQ(output.data()[i * 7 + d], input.data()[static_cast<size_t>(row[i]) * 7 + d]);

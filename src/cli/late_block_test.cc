@@ -1,0 +1,114 @@
+// The last block in the head program (decision 0019) changes no bit: against the same HEF with that block in the
+// bodies, as files were before.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "compiler/plan_memory.h"
+#include "compiler/synthetic.h"
+#include "device/device.h"
+#include "format/container_writer.h"
+#include "format/hef.h"
+
+namespace hotaru {
+namespace {
+
+constexpr const char* kConfig = R"({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 64,
+  "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+  "vocab_size": 50, "max_position_embeddings": 200, "tie_word_embeddings": true})";
+
+class LateBlock : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(folder_);
+    std::ofstream(path("toy.json")) << kConfig;
+    ASSERT_TRUE(write_synthetic_hef(path("toy.json"), {}, path("late.hef")).ok());
+    write_early();
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  [[nodiscard]] std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  // Buffers of a block have the same ids in every program, so the calls move as they are.
+  void write_early() const {
+    const auto late = HefFile::open(path("late.hef"));
+    ASSERT_TRUE(late) << late.error().message;
+    fb::HefT meta;
+    late->meta().UnPackTo(&meta);
+    auto& head = *meta.programs[2];
+    const auto is_gather = [](const auto& call) { return call->operation.AsGatherCall() != nullptr; };
+    const auto first = std::ranges::find_if_not(head.calls, is_gather);
+    const auto last = head.calls.end() - 2;  // the final norm and the output layer
+    for (const size_t body : {0, 1}) {
+      for (auto call = first; call != last; ++call) {
+        meta.programs[body]->calls.push_back(std::make_unique<fb::CallT>(**call));
+      }
+    }
+    head.calls.erase(head.calls.begin() + 1, last);
+    for (const auto& program : meta.programs) program->shared_buffers.clear();
+    meta.required_features.clear();
+    ASSERT_TRUE(plan_memory(meta, late->weight_bytes()));
+    auto writer = ContainerWriter::create(path("early.hef"), FileKind::kHef);
+    ASSERT_TRUE(writer);
+    for (const Section& section : late->container().sections()) {
+      const auto bytes = *late->container().section(section.type, section.index);
+      const std::vector<std::byte> packed = pack_meta(meta);
+      const bool is_meta = section.type == SectionType::kMeta;
+      ASSERT_TRUE(writer->add_section(section.type, section.index, is_meta ? std::span(packed) : bytes));
+    }
+    ASSERT_TRUE(writer->finish());
+  }
+
+  // Steps of `chunk` rows of two contexts, a page and more of each; after every step logits of some of its rows, out of
+  // order and one of them twice, as many calls as it takes; at the end what the output layer sees.
+  [[nodiscard]] std::vector<float> play(const char* hef, Isa isa, int chunk) const {
+    constexpr int kTokens = 90;
+    DeviceOptions options;
+    options.threads = 2;
+    options.isa = isa;
+    auto device = Device::open(path(hef), options);
+    EXPECT_TRUE(device) << device.error().message;
+    const int contexts[] = {*(*device)->create_context(), *(*device)->create_context()};
+    std::vector<StepRow> all;
+    for (const int context : contexts) {
+      EXPECT_TRUE((*device)->reserve(context, 0, kTokens));
+      for (int i = 0; i < kTokens; i++) all.push_back({(i * 7 + context) % 50, i, context});
+    }
+    std::vector<float> found;
+    const auto keep = [&found](std::span<const float> values) {
+      found.insert(found.end(), values.begin(), values.end());
+    };
+    for (size_t done = 0; done < all.size();) {
+      const size_t count = std::min(all.size() - done, static_cast<size_t>(chunk));
+      (*device)->step(std::span(all).subspan(done, count));
+      done += count;
+      const auto last = static_cast<int32_t>(count) - 1;
+      const std::vector<std::vector<int32_t>> calls = {{last}, {last / 2, 0, last, last / 3, 0}};
+      for (const std::vector<int32_t>& rows : calls) {
+        (*device)->compute_logits(rows);
+        for (size_t i = 0; i < rows.size(); i++) keep((*device)->logits(static_cast<int>(i)));
+      }
+      (*device)->compute_hidden(calls[1]);
+      for (size_t i = 0; i < calls[1].size(); i++) keep((*device)->hidden(static_cast<int>(i)));
+    }
+    return found;
+  }
+
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("hotaru_late_block_" + std::to_string(::getpid()));
+};
+
+TEST_F(LateBlock, HasTheBitsOfAnEarlyOne) {
+  for (const Isa isa : available_isas()) {
+    for (const int chunk : {1, 5, 64, 128}) {
+      const std::vector<float> early = play("early.hef", isa, chunk);
+      EXPECT_EQ(play("late.hef", isa, chunk), early) << isa_name(isa) << ", " << chunk << " rows a step";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hotaru
