@@ -56,6 +56,13 @@ def prepare(folder):
     return harness, model
 
 
+def warm(path):
+    """Reads the file, as `hotaru bench` does with its own before it measures a load."""
+    with open(path, "rb", buffering=0) as file:
+        while file.read(1 << 24):
+            pass
+
+
 def run(command):
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])
@@ -100,6 +107,7 @@ def main():
         build = llamacpp_build(ours[0]["isa"])
         backend = os.path.join(arguments.folder, LIBRARIES, f"libggml-cpu-{build}.so")
         threads = str(ours[0]["threads"])
+        warm(model)
         theirs.append(run([harness, model, backend, threads, "3", arguments.prompt, arguments.depth]))
     facts = {key: ours[0][key] for key in ("cpu", "commit", "isa", "threads")}
     table = list(rows(ours, theirs))
