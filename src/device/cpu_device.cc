@@ -224,13 +224,12 @@ Result<void> CpuDevice::plan_programs() {
   return {};
 }
 
+// Right before the output layer.
 void CpuDevice::find_final_norm() {
-  for (size_t i = 0; i < head_.calls.size(); i++) {
-    const auto* norm = std::get_if<RmsNormArgs>(&head_.calls[i]);
-    if (norm == nullptr) continue;
-    final_norm_ = i;
-    info_.hidden_width = norm->width;
-  }
+  if (head_.calls.size() < 2) return;
+  final_norm_ = head_.calls.size() - 2;
+  const auto* norm = std::get_if<RmsNormArgs>(&head_.calls[final_norm_]);
+  if (norm != nullptr) info_.hidden_width = norm->width;
 }
 
 void CpuDevice::play_on_all_threads(const PlannedProgram& program, const StepInputs& inputs, size_t steps) {

@@ -54,7 +54,7 @@ class CpuDevice final : public Device {
   const RopeTable& rope_table(int frequency_tensor, float attention_factor);  // made when first asked for
   void add_key_columns(const fb::AttentionCall& call);
   Result<void> plan_programs();
-  // Sets the arguments that rows of a step have, of these.
+  // What kernels take of these rows; valid until the next call.
   StepInputs inputs_of(std::span<const StepRow> rows);
   void find_adapter_runs(std::span<const StepRow> rows);
   void play_head(std::span<const int32_t> rows, size_t steps);
