@@ -42,7 +42,7 @@ class LateBlock : public testing::Test {
     const auto is_gather = [](const auto& call) { return call->operation.AsGatherCall() != nullptr; };
     const auto first = std::ranges::find_if_not(head.calls, is_gather);
     const auto last = head.calls.end() - 2;  // the final norm and the output layer
-    for (const size_t body : {0, 1}) {
+    for (const size_t body : {size_t{0}, size_t{1}}) {
       for (auto call = first; call != last; ++call) {
         meta.programs[body]->calls.push_back(std::make_unique<fb::CallT>(**call));
       }
