@@ -51,19 +51,19 @@ class LateBlock : public testing::Test {
     for (const auto& program : meta.programs) program->shared_buffers.clear();
     meta.required_features.clear();
     ASSERT_TRUE(plan_memory(meta, late->weight_bytes()));
+    const std::vector<std::byte> packed = pack_meta(meta);
     auto writer = ContainerWriter::create(path("early.hef"), FileKind::kHef);
     ASSERT_TRUE(writer);
     for (const Section& section : late->container().sections()) {
       const auto bytes = *late->container().section(section.type, section.index);
-      const std::vector<std::byte> packed = pack_meta(meta);
       const bool is_meta = section.type == SectionType::kMeta;
       ASSERT_TRUE(writer->add_section(section.type, section.index, is_meta ? std::span(packed) : bytes));
     }
     ASSERT_TRUE(writer->finish());
   }
 
-  // Steps of `chunk` rows of two contexts, a page and more of each; after every step logits of some of its rows, out of
-  // order and one of them twice, as many calls as it takes; at the end what the output layer sees.
+  // Steps of `chunk` rows of two contexts, a page and more of each; after every step logits of some of its rows, in two
+  // calls, out of order and one of them twice, and what the output layer sees of them.
   [[nodiscard]] std::vector<float> play(const char* hef, Isa isa, int chunk) const {
     constexpr int kTokens = 90;
     DeviceOptions options;

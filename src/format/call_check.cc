@@ -90,11 +90,8 @@ Result<void> check(const ProgramScope& scope, const fb::GatherCall& call) {
 
 // Input and output widths of the row-wise ops follow from one buffer; `find_buffer` then fixes the other.
 Result<uint64_t> float_width(const ProgramScope& scope, std::string_view field, int id) {
-  const auto* buffers = scope.program->buffers();
-  if (id < 0 || static_cast<unsigned>(id) >= buffers->size()) {
-    return invalid("{}: got buffer {} of {}", field, id, buffers->size());
-  }
-  const uint64_t row_bytes = buffers->Get(static_cast<unsigned>(id))->row_bytes();
+  TRY_ASSIGN(const fb::Buffer* buffer, find_buffer(scope, field, id));
+  const uint64_t row_bytes = buffer->row_bytes();
   if (row_bytes % sizeof(float) != 0) return invalid("{}: {} bytes a row are no whole floats", field, row_bytes);
   return row_bytes / sizeof(float);
 }
@@ -290,12 +287,14 @@ Result<void> check(const ProgramScope& scope, const fb::AttentionCall& call) {
 
 }  // namespace
 
-Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_view field, int id, uint64_t row_bytes) {
+Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_view field, int id) {
   const auto* buffers = scope.program->buffers();
-  if (id < 0 || static_cast<unsigned>(id) >= buffers->size()) {
-    return invalid("{}: got buffer {} of {}", field, id, buffers->size());
-  }
-  const fb::Buffer* buffer = buffers->Get(static_cast<unsigned>(id));
+  if (id >= 0 && static_cast<unsigned>(id) < buffers->size()) return buffers->Get(static_cast<unsigned>(id));
+  return invalid("{}: got buffer {} of {}", field, id, buffers->size());
+}
+
+Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_view field, int id, uint64_t row_bytes) {
+  TRY_ASSIGN(const fb::Buffer* buffer, find_buffer(scope, field, id));
   if (buffer->row_bytes() == row_bytes) return buffer;
   return invalid("{}: buffer '{}' has {} bytes a row, want {}", field, text_of(buffer->name()), buffer->row_bytes(),
                  row_bytes);

@@ -25,7 +25,8 @@ Result<void> check_call(const ProgramScope& scope, const fb::Call& call);
 // Ids of the buffers in which body programs leave a step to the head: the residual stream, then the shared ones.
 std::vector<int> handed_over(const fb::Program& program);
 
-// Buffer `id` exists and its rows have exactly `row_bytes`.
+// Buffer `id` exists; and its rows have exactly `row_bytes`.
+Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_view field, int id);
 Result<const fb::Buffer*> find_buffer(const ProgramScope& scope, std::string_view field, int id, uint64_t row_bytes);
 
 }  // namespace hotaru

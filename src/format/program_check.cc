@@ -43,12 +43,7 @@ Result<void> check_interface(const ProgramScope& scope) {
   const fb::ModelShape& shape = *scope.meta->shape();
   const uint64_t residual_bytes = uint64_t{shape.width()} * sizeof(float);
   TRY(find_buffer(scope, "residual_buffer", scope.program->residual_buffer(), residual_bytes));
-  for (const int id : handed_over(*scope.program)) {
-    const unsigned buffers = scope.program->buffers()->size();
-    if (id < 0 || static_cast<unsigned>(id) >= buffers) {
-      return invalid("shared_buffers: got buffer {} of {}", id, buffers);
-    }
-  }
+  for (const int id : handed_over(*scope.program)) TRY(find_buffer(scope, "shared_buffers", id));
   if (!scope.is_output) return {};
   const uint64_t logit_bytes = uint64_t{shape.vocabulary()} * sizeof(float);
   TRY(find_buffer(scope, "logits_buffer", scope.program->logits_buffer(), logit_bytes));
