@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "device/call_work.h"
+#include "format/call_check.h"
 #include "kernels/gated_linear/gated_linear.h"
 
 namespace hotaru {
@@ -67,6 +68,12 @@ class Resolver {
                                         .output = buffer<float>(linear->output_buffer()),
                                         .inputs = dimension(linear->weight(), 1),
                                         .outputs = dimension(linear->weight(), 0)});
+  }
+
+  [[nodiscard]] std::vector<const void*> handed_over_buffers() const {
+    std::vector<const void*> addresses;
+    for (const int id : handed_over(program_)) addresses.push_back(buffer<std::byte>(id));
+    return addresses;
   }
 
   // A buffer's address, or null for -1.
@@ -280,10 +287,67 @@ std::vector<bool> find_gates(const std::vector<PlannedCall>& calls, int max_rows
   return gates;
 }
 
+// The buffer that a call reads, and the one it writes (the low plane, of two); null: none.
+const void* read_by(const PlannedCall& call) {
+  return std::visit(
+      [](const auto& args) -> const void* {
+        if constexpr (requires { args.input; }) return args.input;
+        if constexpr (requires { args.gate; }) return args.gate;
+        if constexpr (requires { args.qkv; }) return args.qkv;
+        if constexpr (requires { args.score_scale; }) return args.query;
+        return nullptr;
+      },
+      call);
+}
+const void* written_by(const PlannedCall& call) {
+  return std::visit(
+      [](const auto& args) -> const void* {
+        if constexpr (requires { args.output.low; }) {
+          return args.output.low;
+        } else if constexpr (requires { args.output; }) {
+          return args.output;
+        } else {
+          return args.query;
+        }
+      },
+      call);
+}
+
+// By call: whether it is a gated linear whose products, of 8 bits, go to the linear behind it and nowhere else: their
+// order is between the two. left: what a later program reads.
+std::vector<bool> find_private_products(const PlannedProgram& program, const std::vector<const void*>& left) {
+  const std::vector<PlannedCall>& calls = program.calls;
+  std::vector<bool> is_private(calls.size());
+  for (size_t i = 0; i + 2 < calls.size(); i++) {
+    if (!program.gates[i]) continue;
+    const CodePlanes products = std::get<SwiGluArgs>(calls[i + 1]).output;
+    const auto* reader = std::get_if<LinearInt4Args>(&calls[i + 2]);
+    if (products.high != nullptr || reader == nullptr || reader->input != products.low) continue;
+    const auto is_touched = [&](const PlannedCall& call) {
+      return read_by(call) == products.low || written_by(call) == products.low;
+    };
+    const auto next = std::find_if(calls.begin() + static_cast<std::ptrdiff_t>(i) + 3, calls.end(), is_touched);
+    const bool is_left = next == calls.end() && std::ranges::find(left, products.low) != left.end();
+    is_private[i] = !is_left && (next == calls.end() || read_by(*next) != products.low);
+  }
+  return is_private;
+}
+
+// Whether adapters add something behind the call in this step.
+bool adds(const PlannedProgram& program, const StepInputs& inputs, size_t call) {
+  return !inputs.adapter_runs.empty() && !program.additions[call].empty();
+}
+
 // Whether the call is played with the next one: nothing is added between them.
 bool plays_gated(const PlannedProgram& program, const StepInputs& inputs, size_t call) {
-  const bool adds = !inputs.adapter_runs.empty() && !program.additions[call].empty();
-  return program.gates[call] && !adds;
+  return program.gates[call] && !adds(program, inputs, call);
+}
+
+// Whether the products of a gated linear go to the next call as token tiles (packed.h). An adapter reads rows.
+bool plays_tiled(const PlannedProgram& program, const StepInputs& inputs, size_t call, const KernelSet& kernels) {
+  const size_t rows = (static_cast<size_t>(inputs.tokens) + kTileTokens - 1) / kTileTokens * kTileTokens;
+  return program.private_products[call] && plays_gated(program, inputs, call) && !adds(program, inputs, call + 2) &&
+         can_tile_products(kernels, inputs.tokens) && rows <= static_cast<size_t>(program.max_rows);
 }
 
 size_t call_workspace(const PlannedCall& call, int tokens) {
@@ -300,6 +364,7 @@ size_t call_workspace(const PlannedCall& call, int tokens) {
 struct CallPlayer {
   const StepInputs& step;
   const PlayingThread& thread;
+  bool reads_tiles;
 
   void operator()(EmbedArgs args) const {
     args.tokens = step.tokens;
@@ -317,6 +382,7 @@ struct CallPlayer {
   }
   void operator()(LinearInt4Args args) const {
     args.tokens = step.tokens;
+    args.is_tiled = reads_tiles;
     args.workspace = thread.workspace;
     thread.kernels->linear_int4(args, thread.slice);
   }
@@ -366,6 +432,7 @@ Result<PlannedProgram> plan_program(const fb::Program& program, const ProgramMem
     planned.additions.back() = resolver.additions(*call);
   }
   planned.gates = find_gates(planned.calls, planned.max_rows);
+  planned.private_products = find_private_products(planned, resolver.handed_over_buffers());
   return planned;
 }
 
@@ -387,9 +454,7 @@ size_t workspace_bytes(const PlannedProgram& program) {
 
 int begin_step(const PlannedProgram& program, const StepInputs& inputs, size_t step, int threads, Isa isa) {
   const size_t i = step / 2;
-  const bool adds = step % 2 == 1;
-  if (adds && (inputs.adapter_runs.empty() || program.additions[i].empty())) return 0;
-  if (adds) return threads;
+  if (step % 2 == 1) return adds(program, inputs, i) ? threads : 0;
   if (i > 0 && plays_gated(program, inputs, i - 1)) return 0;
   // Attention deals blocks of rows and heads to its parts, and reads keys and values once a part.
   const int parts = parts_of(work_of(program.calls[i], inputs), threads, isa);
@@ -402,9 +467,11 @@ void play_step(const PlannedProgram& program, const StepInputs& inputs, size_t s
     GatedLinearArgs args{std::get<LinearInt4Args>(program.calls[i]), std::get<SwiGluArgs>(program.calls[i + 1])};
     args.linear.tokens = args.swiglu.tokens = inputs.tokens;
     args.linear.workspace = thread.workspace;
+    args.is_tiled = plays_tiled(program, inputs, i, *thread.kernels);
     play_gated_linear(args, *thread.kernels, thread.slice);
   } else if (step % 2 == 0) {
-    std::visit(CallPlayer{inputs, thread}, program.calls[i]);
+    const bool reads_tiles = i >= 2 && plays_tiled(program, inputs, i - 2, *thread.kernels);
+    std::visit(CallPlayer{inputs, thread, reads_tiles}, program.calls[i]);
   } else {
     play_additions(program.additions[i], inputs.adapter_runs, {thread.kernels, thread.workspace, thread.slice});
   }

@@ -29,6 +29,7 @@ struct PlannedProgram {
   std::vector<std::string> call_names;                  // "layer 0 qkv"
   std::vector<std::vector<PlannedAddition>> additions;  // by call: what adapters add behind it
   std::vector<bool> gates;                              // by call: it and the next are a gated linear (gated_linear.h)
+  std::vector<bool> private_products;                   // by call: such a one, whose products the next alone reads
   const float* logits = nullptr;                        // [max_rows, V], head only
 };
 

@@ -87,6 +87,7 @@ void test_large(void (*ref)(const typename Problem::Args&, Slice)) {
     compare_with_ref<Problem>(kernel, ref, {40, 2080, 40, true, false, Fill::kRandom}, 2);
     compare_with_ref<Problem>(kernel, ref, {129, 1312, 20, true, true, Fill::kRandom}, 1);
     for (const int slices : {2, 3}) compare_with_ref<Problem>(kernel, ref, {64, 20992, 20, true, true}, slices);
+    compare_with_ref<Problem>(kernel, ref, {520, 2720, 50, true, true}, 2);
     for (const int tokens : {1, 2, 7, 24}) {
       compare_with_ref<Problem>(kernel, ref, {tokens, 32, 4203, true, true, Fill::kRandom}, 1);
     }
@@ -141,6 +142,41 @@ TEST(Linear, RefIsTheFormula) {
                   Slice{});
   EXPECT_EQ(output[0], 100.0F + (30540.0F + 15 * (-2040 + 70 + 6)) * 0.5F + 0.25F);
   EXPECT_EQ(output[1], 200.0F + -1.0F * 2.0F + 1.0F);
+}
+
+// Activations in token tiles, as a gated linear leaves them; the cases of more tokens than one block are those of
+// test_large. What lies beyond the last token is anything.
+TEST(Linear, TokenTilesAreRowsInAnotherOrder) {
+  for (const auto& kernel : tested_kernels<LinearInt4Args>()) {
+    if (kernel.isa != Isa::kAmx) continue;
+    if (!kernel.emulated) prepare_thread(kernel.isa);
+    for (const LinearShape& shape :
+         {LinearShape{12, 64, 33, true, true}, LinearShape{16, 128, 16}, LinearShape{50, 1600, 70, false, true},
+          LinearShape{64, 20992, 20, true, true}, LinearShape{520, 2752, 50, true, true}}) {
+      const LinearInt4Problem problem(shape, 7);
+      const auto tokens = static_cast<size_t>(shape.tokens);
+      const auto inputs = static_cast<size_t>(shape.inputs);
+      AlignedArray<uint8_t> tiles((tokens + kTileTokens - 1) / kTileTokens * kTileTokens * inputs);
+      std::fill_n(tiles.data(), tiles.size(), uint8_t{201});
+      for (size_t t = 0; t < tokens; t++) {
+        for (size_t k = 0; k < inputs; k++) {
+          tiles.data()[token_tile_index(t, k, inputs)] = problem.buffers.input.data()[t * inputs + k];
+        }
+      }
+      AlignedArray<std::byte> workspace(linear_workspace_bytes(shape.tokens, shape.inputs));
+      const AlignedArray<float>& initial = problem.buffers.initial_output;
+      std::vector<float> output(initial.data(), initial.data() + initial.size());
+      for (const int slice : {0, 1}) {
+        LinearInt4Args args = problem.args(output.data(), workspace.data());
+        args.input = tiles.data();
+        args.is_tiled = true;
+        kernel.run(args, Slice{slice, 2});
+      }
+      SCOPED_TRACE(kernel.how() + " " + shape_text(shape, 2));
+      expect_same_bytes(output, run_linear(problem, linear_int4_ref, 1), shape.outputs);
+    }
+    if (!kernel.emulated) release_thread(kernel.isa);
+  }
 }
 
 // Says on which ISAs the machine could prove what.

@@ -26,10 +26,7 @@
 namespace hotaru {
 namespace {  // each kernel's own: NUMERICS on weak symbols
 
-constexpr size_t kTileTokens = 16;
-constexpr size_t kTileInputs = 64;
 constexpr size_t kFewestTokens = 9;  // of fewer, vectors multiply all at once and stream weights faster
-constexpr size_t kTileBytes = 1024;
 constexpr size_t kPairBlocks = 2;
 constexpr size_t kPanelInputs = 768;
 constexpr size_t kPanelBytes = kPairBlocks * kPanelInputs * kRowsPerBlock;
@@ -52,30 +49,37 @@ struct TilePanel {
   size_t inputs;  // a multiple of 32
 };
 
-// All panels of a slice in the order they are used: chunks of inputs inside, pairs of blocks outside. Block b goes with
-// block b + partner; with partner 0, blocks go with the next one.
+// All panels of a thread's blocks in the order they are used. Block b goes with block b + partner; with partner 0,
+// blocks go with the next one. Of each pair of blocks all chunks of inputs; or, so that more tokens pass by a panel
+// than a second-level cache takes with all their inputs, all pairs of a chunk before the next chunk: then sums of all
+// pairs wait.
 struct TilePanels {
   Slice::Range blocks;
   size_t inputs, partner;
   size_t chunks, chunk_inputs;
+  bool chunk_by_chunk;
+  size_t block_tokens;  // that pass by; then all panels come once more
 };
 
 inline size_t tile_steps(size_t inputs) { return (inputs + kTileInputs - 1) / kTileInputs; }
 
-inline TilePanels tile_panels(Slice::Range blocks, size_t inputs, size_t partner) {
-  const size_t chunks = (inputs + kPanelInputs - 1) / kPanelInputs;
-  const size_t chunk_inputs = (tile_steps(inputs) + chunks - 1) / chunks * kTileInputs;
-  return {blocks, inputs, partner, (inputs + chunk_inputs - 1) / chunk_inputs, chunk_inputs};
+[[gnu::always_inline]] inline size_t pair_count(const TilePanels& panels) {
+  const size_t blocks = panels.blocks.end - panels.blocks.begin;
+  return panels.partner != 0 ? blocks : (blocks + 1) / 2;
 }
 
 [[gnu::always_inline]] inline size_t panel_count(const TilePanels& panels) {
-  const size_t blocks = panels.blocks.end - panels.blocks.begin;
-  return (panels.partner != 0 ? blocks : (blocks + 1) / 2) * panels.chunks;
+  return pair_count(panels) * panels.chunks;
+}
+
+[[gnu::always_inline]] inline size_t pair_at(const TilePanels& panels, size_t index) {
+  return panels.chunk_by_chunk ? index % pair_count(panels) : index / panels.chunks;
 }
 
 [[gnu::always_inline]] inline TilePanel panel_at(const TilePanels& panels, size_t index) {
-  const size_t pair = index / panels.chunks;
-  const size_t input = index % panels.chunks * panels.chunk_inputs;
+  const size_t pair = pair_at(panels, index);
+  const size_t chunk = panels.chunk_by_chunk ? index / pair_count(panels) : index % panels.chunks;
+  const size_t input = chunk * panels.chunk_inputs;
   const size_t inputs = smaller_of(panels.chunk_inputs, panels.inputs - input);
   if (panels.partner != 0) {
     const size_t block = panels.blocks.begin + pair;
@@ -90,10 +94,10 @@ struct TileWorkspace {
   int32_t* finished;   // [2][kPassSums]
   int8_t* panel;       // for Weights, kPanelBytes
   std::byte* results;  // for Results, kResultBytes
-  uint8_t* tokens;     // tiles
+  std::byte* large;    // tiles of tokens; before them, chunk by chunk, the sums that wait
 };
 
-// Bytes before the tokens: see linear_workspace_bytes.
+// Bytes before `large`: see linear_workspace_bytes.
 constexpr size_t kTileScratchBytes =
     (kMaxBlockTokens / (2 * kTileTokens) + 2) * kPassSums * sizeof(int32_t) + kPanelBytes + kResultBytes;
 static_assert(kTileScratchBytes <= kLinearScratchBytes);
@@ -103,68 +107,105 @@ inline TileWorkspace tile_workspace(std::byte* workspace) {
   int32_t* finished = sums + kMaxBlockTokens / (2 * kTileTokens) * kPassSums;
   auto* panel = reinterpret_cast<int8_t*>(finished + 2 * kPassSums);
   auto* results = reinterpret_cast<std::byte*>(panel + kPanelBytes);
-  return {sums, finished, panel, results, reinterpret_cast<uint8_t*>(results + kResultBytes)};
+  return {sums, finished, panel, results, results + kResultBytes};
 }
 
 struct TileJob {
   size_t tokens, inputs;  // T, K
   const uint8_t* input;   // [T, K] u8
+  bool is_tiled;          // as LinearInt4Args has it
   TileWorkspace workspace;
 };
 
-// Tokens [begin, end) of the call; tile i of step s lies at i * stride + s * kTileBytes.
+// As many tokens of so many bytes as fit; pairs of tiles.
+inline size_t tokens_that_fit(size_t bytes, size_t token_bytes) {
+  constexpr size_t kPair = 2 * kTileTokens;
+  const size_t most = bytes / token_bytes / kPair * kPair;
+  return most < kPair ? kPair : smaller_of(most, kMaxBlockTokens);
+}
+
+inline TilePanels tile_panels(const TileJob& job, Slice::Range blocks, size_t partner) {
+  const size_t steps = tile_steps(job.inputs);
+  const size_t chunks = (job.inputs + kPanelInputs - 1) / kPanelInputs;
+  const size_t chunk_inputs = (steps + chunks - 1) / chunks * kTileInputs;
+  const size_t used_chunks = (job.inputs + chunk_inputs - 1) / chunk_inputs;
+  TilePanels panels = {blocks, job.inputs, partner, used_chunks, chunk_inputs, false, 0};
+  size_t most = tokens_that_fit(kLinearTileBytes, steps * kTileInputs);
+  if (most < job.tokens) {
+    const size_t tiles = (job.tokens + kTileTokens - 1) / kTileTokens;
+    const size_t sum_bytes = pair_count(panels) * kPairBlocks * kRowsPerBlock * sizeof(int32_t);
+    const size_t by_chunks =
+        tokens_that_fit(smaller_of(kLinearTileBytes, tiles * steps * kTileBytes), sum_bytes + chunk_inputs);
+    panels.chunk_by_chunk = by_chunks > most;
+    if (panels.chunk_by_chunk) most = by_chunks;
+  }
+  // Equal blocks of tokens.
+  const size_t token_blocks = (job.tokens + most - 1) / most;
+  const size_t pairs = ((job.tokens + token_blocks - 1) / token_blocks + 2 * kTileTokens - 1) / (2 * kTileTokens);
+  panels.block_tokens = pairs * 2 * kTileTokens;
+  return panels;
+}
+
+// Tokens [begin, end) of the call and some of their inputs; tile i of step s lies at i * stride + s * kTileBytes.
 struct TokenTiles {
   size_t begin, end;
+  size_t first_input;
   const uint8_t* tiles;
   size_t stride;
 };
 
 // Row by row they lie K bytes apart, often a multiple of 512: in few sets of L1. As tiles, each is 1 KB in one piece.
 // Rows beyond T and inputs beyond K are zeros.
-inline TokenTiles copy_tokens(const TileJob& job, size_t begin, size_t end) {
-  const size_t steps = tile_steps(job.inputs);
-  const size_t tiles = (end - begin + kTileTokens - 1) / kTileTokens;
-  for (size_t t = 0; t < tiles * kTileTokens; t++) {
-    uint8_t* to = job.workspace.tokens + t / kTileTokens * steps * kTileBytes + t % kTileTokens * kTileInputs;
-    if (begin + t >= end) {
+inline void copy_tokens(const TileJob& job, Slice::Range tokens, Slice::Range inputs, uint8_t* tiles) {
+  const size_t steps = tile_steps(inputs.end - inputs.begin);
+  const size_t whole = (inputs.end - inputs.begin) / kTileInputs;
+  const size_t rows = (tokens.end - tokens.begin + kTileTokens - 1) / kTileTokens * kTileTokens;
+  for (size_t t = 0; t < rows; t++) {
+    uint8_t* to = tiles + t / kTileTokens * steps * kTileBytes + t % kTileTokens * kTileInputs;
+    if (tokens.begin + t >= tokens.end) {
       for (size_t s = 0; s < steps; s++) std::memset(to + s * kTileBytes, 0, kTileInputs);
       continue;
     }
-    const uint8_t* from = job.input + (begin + t) * job.inputs;
-    const size_t whole = job.inputs / kTileInputs;
+    const uint8_t* from = job.input + (tokens.begin + t) * job.inputs + inputs.begin;
     for (size_t s = 0; s < whole; s++) std::memcpy(to + s * kTileBytes, from + s * kTileInputs, kTileInputs);
     if (whole == steps) continue;
     std::memcpy(to + whole * kTileBytes, from + whole * kTileInputs, kTileInputs / 2);
     std::memset(to + whole * kTileBytes + kTileInputs / 2, 0, kTileInputs / 2);
   }
-  return {begin, end, job.workspace.tokens, steps * kTileBytes};
 }
 
-// Tokens of a block: few enough for L2 and for the sums, equal parts, pairs of tiles.
-inline size_t block_tokens(const TileJob& job) {
-  constexpr size_t kPair = 2 * kTileTokens;
-  size_t most = kLinearTileBytes / (tile_steps(job.inputs) * kTileInputs) / kPair * kPair;
-  if (most < kPair) most = kPair;
-  if (most > kMaxBlockTokens) most = kMaxBlockTokens;
-  const size_t blocks = (job.tokens + most - 1) / most;
-  return ((job.tokens + blocks - 1) / blocks + kPair - 1) / kPair * kPair;
+inline TokenTiles token_tiles(const TileJob& job, Slice::Range tokens, Slice::Range inputs, uint8_t* copy) {
+  if (job.is_tiled) {
+    const uint8_t* tiles = job.input + token_tile_index(tokens.begin, inputs.begin, job.inputs);
+    return {tokens.begin, tokens.end, inputs.begin, tiles, tile_steps(job.inputs) * kTileBytes};
+  }
+  copy_tokens(job, tokens, inputs, copy);
+  return {tokens.begin, tokens.end, inputs.begin, copy, tile_steps(inputs.end - inputs.begin) * kTileBytes};
 }
 
-// What one thread does of a call: some tokens and some blocks of 16 outputs.
-struct TileShare {
-  Slice::Range tokens, blocks;
+// Asks for the tiles of the next chunk of inputs, some after every pass: those that another thread has written lie in
+// another processor's cache.
+struct TileFetch {
+  const uint8_t* tiles;
+  size_t stride, steps;  // as in TokenTiles; tiles of 16 tokens
+  size_t done, count, per_pass;
 };
 
-// All tokens for some outputs: then no weight is unpacked twice. But where weights are unpacked once for every block of
-// tokens anyway, and the threads can take as many of those each, all outputs for some tokens: each thread then copies
-// its own tokens only, of which half lie in another processor's cache.
-inline TileShare tile_share(const TileJob& job, size_t blocks, Slice slice) {
-  const size_t per_block = block_tokens(job);
-  const size_t token_blocks = job.tokens / per_block;
-  const bool by_tokens = job.tokens % per_block == 0 && token_blocks % static_cast<size_t>(slice.count) == 0;
-  if (!by_tokens) return {{0, job.tokens}, slice.range(blocks)};
-  const Slice::Range mine = slice.range(token_blocks);
-  return {{mine.begin * per_block, mine.end * per_block}, {0, blocks}};
+inline TileFetch fetch_tiles(const TileJob& job, Slice::Range tokens, Slice::Range inputs, size_t pairs) {
+  const TokenTiles next = token_tiles(job, tokens, inputs, nullptr);
+  const size_t steps = tile_steps(inputs.end - inputs.begin);
+  const size_t tiles = (tokens.end - tokens.begin + kTileTokens - 1) / kTileTokens;
+  const size_t passes = (tiles + 1) / 2 * pairs;
+  return {next.tiles, next.stride, steps, 0, tiles * steps, (tiles * steps + passes - 1) / passes};
+}
+
+[[gnu::always_inline]] inline void advance_fetch(TileFetch& fetch) {
+  for (const size_t end = smaller_of(fetch.done + fetch.per_pass, fetch.count); fetch.done < end; fetch.done++) {
+    const auto* tile = reinterpret_cast<const char*>(fetch.tiles + fetch.done / fetch.steps * fetch.stride +
+                                                     fetch.done % fetch.steps * kTileBytes);
+    HOTARU_UNROLL(16)
+    for (size_t i = 0; i < kTileBytes; i += 64) _mm_prefetch(tile + i, _MM_HINT_T1);
+  }
 }
 
 // Sums of a pass, of two tiles of tokens with a pair of blocks: [2 blocks][32 tokens][16 rows]. They lie in tiles 0
@@ -312,20 +353,29 @@ template <int kTiles, bool kIsLast, typename Weights, typename Store>
   exchange_sums(sums, next_sums);
 }
 
+// A panel and what it meets.
+struct PanelWork {
+  TilePanel panel;
+  TokenTiles tokens;
+  bool ends;            // the pair's last chunk
+  int32_t* waiting;     // the pair's sums between its chunks
+  const int32_t* next;  // those of the panel that follows; null where that begins
+};
+
 template <typename Weights, typename Store>
-[[gnu::always_inline]] inline void multiply_panel(const TileJob& job, const TokenTiles& tokens, const TilePanel& panel,
-                                                  Weights& weights, Results<Store>& results) {
+[[gnu::always_inline]] inline void multiply_panel(const PanelWork& work, TileFetch& fetch, Weights& weights,
+                                                  Results<Store>& results) {
+  const auto& [panel, tokens, ends, waiting, next] = work;
   const bool begins = panel.first_input == 0;
-  const bool ends = panel.first_input + panel.inputs == job.inputs;
-  const uint8_t* tiles = tokens.tiles + panel.first_input / kTileInputs * kTileBytes;
+  const uint8_t* tiles = tokens.tiles + (panel.first_input - tokens.first_input) / kTileInputs * kTileBytes;
   Pass pass = {tiles, tokens.stride, tile_steps(panel.inputs), nullptr, nullptr};
-  int32_t* waiting = job.workspace.sums;
+  int32_t* sums = waiting;
   for (size_t t = tokens.begin; t < tokens.end; t += 2 * kTileTokens) {
     const size_t count = smaller_of(2 * kTileTokens, tokens.end - t);
     const bool is_last = t + count == tokens.end;
-    pass.sums = ends ? results.free_sums() : waiting;
-    waiting = is_last ? job.workspace.sums : waiting + kPassSums;
-    pass.next_sums = (is_last ? ends : begins) ? nullptr : waiting;
+    pass.sums = ends ? results.free_sums() : sums;
+    sums += kPassSums;
+    pass.next_sums = is_last ? next : begins ? nullptr : sums;
     if (!is_last) {
       multiply_pass<2, false>(pass, weights, results);
     } else if (count > kTileTokens) {
@@ -334,20 +384,44 @@ template <typename Weights, typename Store>
       multiply_pass<1, true>(pass, weights, results);
     }
     if (ends) results.take({pass.sums, t, count, panel.blocks});
+    advance_fetch(fetch);
     pass.tokens += 2 * tokens.stride;
   }
 }
 
 template <typename Weights, typename Store>
-[[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, Slice::Range share, const TilePanels& order,
-                                                  Weights& weights, Results<Store>& results) {
-  const size_t per_block = block_tokens(job);
-  for (size_t begin = share.begin; begin < share.end; begin += per_block) {
-    const TokenTiles tokens = copy_tokens(job, begin, smaller_of(begin + per_block, share.end));
-    weights.begin(order, (tokens.end - begin + 2 * kTileTokens - 1) / (2 * kTileTokens));
+[[gnu::always_inline]] inline void multiply_tiles(const TileJob& job, const TilePanels& order, Weights& weights,
+                                                  Results<Store>& results) {
+  const size_t pairs = pair_count(order);
+  const size_t panels = panel_count(order);
+  for (size_t begin = 0; begin < job.tokens; begin += order.block_tokens) {
+    const Slice::Range block = {begin, smaller_of(begin + order.block_tokens, job.tokens)};
+    const size_t passes = (block.end - begin + 2 * kTileTokens - 1) / (2 * kTileTokens);
+    int32_t* sums = job.workspace.sums;
+    auto* copy = reinterpret_cast<uint8_t*>(job.workspace.large);
+    size_t pair_sums = 0;
+    if (order.chunk_by_chunk) {
+      sums = reinterpret_cast<int32_t*>(job.workspace.large);
+      pair_sums = passes * kPassSums;
+      copy += pairs * pair_sums * sizeof(int32_t);
+    }
+    const auto sums_of = [&](size_t p) { return sums + pair_at(order, p) * pair_sums; };
+    TokenTiles tokens = {};
+    TileFetch fetch = {};
+    weights.begin(order, passes);
     clear_sums();
-    for (size_t p = 0; p < panel_count(order); p++) {
-      multiply_panel(job, tokens, panel_at(order, p), weights, results);
+    for (size_t p = 0; p < panels; p++) {
+      const TilePanel panel = panel_at(order, p);
+      const size_t end = panel.first_input + panel.inputs;
+      if (!order.chunk_by_chunk && p == 0) tokens = token_tiles(job, block, {0, job.inputs}, copy);
+      if (order.chunk_by_chunk && p % pairs == 0) {
+        tokens = token_tiles(job, block, {panel.first_input, end}, copy);
+        if (job.is_tiled && end < job.inputs)
+          fetch = fetch_tiles(job, block, {end, smaller_of(end + order.chunk_inputs, job.inputs)}, pairs);
+      }
+      const bool begins_next = p + 1 == panels || panel_at(order, p + 1).first_input == 0;
+      multiply_panel({panel, tokens, end == job.inputs, sums_of(p), begins_next ? nullptr : sums_of(p + 1)}, fetch,
+                     weights, results);
       weights.next();
     }
     results.finish();
@@ -369,6 +443,9 @@ class StoreFloats {
   }
   [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
     for (size_t v = 0; v < count; v++, row += kRowsPerBlock, out_ += to_.outputs) {
+      const auto* coming = reinterpret_cast<const char*>(out_ + 2 * kTileTokens * to_.outputs);  // in the next pass
+      _mm_prefetch(coming, _MM_HINT_T0);
+      _mm_prefetch(coming + 64, _MM_HINT_T0);
       store(out_, rows_[0], finish_row(row, 0, columns_));
       store(out_ + second_, rows_[1], finish_row(row + kSecondSums, 1, columns_));
     }

@@ -9,6 +9,10 @@
 //   key page    [64/16 key blocks][E/4][16 keys][4 channels] u8     (N = keys, K = head channels)
 //   value page  [E/16 channel blocks][64/4][16 channels][4 keys] s8 (N = head channels, K = keys)
 //
+// Activations that only a linear of many tokens reads may lie in the order of AMX's A tiles:
+//
+//   token tiles [T/16][K/64][16 tokens][64 inputs] u8               T and K padded
+//
 // N is padded to a multiple of 16 with zero codes (nibble 8, multiplier 0); K must be a multiple of 32 (int4) or 4
 // (int8).
 #pragma once
@@ -25,6 +29,9 @@ inline constexpr int kGroupCodeBytes = kRowsPerBlock * kGroupInputs / 2;  // 256
 inline constexpr int kGroupBytes = kGroupCodeBytes + kRowsPerBlock;       // 272
 inline constexpr int kMaxMultiplier = 15;
 inline constexpr int kPageTokens = 64;
+inline constexpr size_t kTileTokens = 16;
+inline constexpr size_t kTileInputs = 64;
+inline constexpr size_t kTileBytes = kTileTokens * kTileInputs;
 
 constexpr size_t padded_rows(size_t rows) { return (rows + kRowsPerBlock - 1) / kRowsPerBlock * kRowsPerBlock; }
 constexpr size_t packed_int4_bytes(size_t rows, size_t inputs) {
@@ -57,6 +64,12 @@ constexpr size_t key_page_index(size_t key, size_t channel, size_t head_width) {
   return packed_int8_index(key, channel, head_width);
 }
 constexpr size_t value_page_index(size_t key, size_t channel) { return packed_int8_index(channel, key, kPageTokens); }
+
+// Byte of (token, input) in token tiles.
+constexpr size_t token_tile_index(size_t token, size_t input, size_t inputs) {
+  return (token / kTileTokens * ((inputs + kTileInputs - 1) / kTileInputs) + input / kTileInputs) * kTileBytes +
+         token % kTileTokens * kTileInputs + input % kTileInputs;
+}
 
 // Packs row-major weights (in the compiler; tests). `codes` [rows, inputs] in [-8, 7]; `multipliers` [rows, inputs/32]
 // <= 15.

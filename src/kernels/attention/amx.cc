@@ -8,8 +8,6 @@
 namespace hotaru {
 namespace {
 
-constexpr size_t kTileBytes = 1024;
-constexpr size_t kTileInputs = 64;
 // Tiles 0..3 are sums of four blocks of 16 keys (channels), 4 the rows, 5 and 6 the keys (values) in turn. Those are
 // loaded with a hint that leaves L1 to scores and codes.
 

@@ -15,15 +15,22 @@ constexpr size_t kUnitBlocks = 4;  // four blocks of 16 channels fill a line of 
 class StoreProducts {
  public:
   // quarters: [3][kMaxBlockTokens][16]
-  StoreProducts(const LinearOutput& linear, const SwiGluArgs& to, uint8_t* quarters)
-      : linear_(linear), to_(to), quarters_(quarters) {}
+  StoreProducts(const LinearOutput& linear, const GatedLinearArgs& args, uint8_t* quarters)
+      : linear_(linear), to_(args.swiglu), is_tiled_(args.is_tiled), quarters_(quarters) {
+    const auto width = static_cast<size_t>(to_.width);
+    line_stride_ = is_tiled_ ? kTileInputs : to_.output_stride;
+    next_tile_ = is_tiled_ ? token_tile_index(kTileTokens, 0, width) - kTileBytes : 0;
+  }
 
   [[gnu::always_inline]] void begin(const FinishedSums& sums) {
     const size_t block = sums.blocks.first;
     fill_columns(linear_, sums.blocks, columns_);
     index_ = block % kUnitBlocks;
     quarter_ = quarters_ + sums.token % kMaxBlockTokens * kRowsPerBlock;
-    out_ = to_.output.low + sums.token * to_.output_stride + (block - index_) * kRowsPerBlock;
+    const size_t channel = (block - index_) * kRowsPerBlock;
+    out_ = to_.output.low + (is_tiled_ ? token_tile_index(sums.token, channel, static_cast<size_t>(to_.width))
+                                       : sums.token * line_stride_ + channel);
+    tile_left_ = kTileTokens;
   }
 
   [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
@@ -61,18 +68,26 @@ class StoreProducts {
                                    _mm512_shuffle_i32x4(high01, high23, 0xDD)};
     HOTARU_UNROLL(4)
     for (size_t v = 0; v < kGated; v++) {
-      if (v < count) _mm512_storeu_si512(out_ + v * to_.output_stride, lines[v]);
+      if (v < count) _mm512_storeu_si512(out_ + v * line_stride_, lines[v]);
     }
-    out_ += kGated * to_.output_stride;
+    out_ += kGated * line_stride_;
+    tile_left_ -= kGated;
+    if (tile_left_ > 0) return;
+    out_ += next_tile_;
+    tile_left_ = kTileTokens;
   }
 
   LinearOutput linear_;
   SwiGluArgs to_;
+  bool is_tiled_;
+  size_t line_stride_ = 0;  // codes from one token's line to the next
+  size_t next_tile_ = 0;    // more of them after 16 tokens
   uint8_t* quarters_;
   PairColumns columns_ = {};
   size_t index_ = 0;
   uint8_t* quarter_ = nullptr;  // the next token's
   uint8_t* out_ = nullptr;      // the next token's line
+  size_t tile_left_ = 0;        // tokens from there on that are in the same 16
 };
 
 }  // namespace
@@ -83,14 +98,15 @@ void gated_linear_amx(const GatedLinearArgs& args, Slice slice) {
   const size_t partner = static_cast<size_t>(args.swiglu.width) / kRowsPerBlock;
   const Slice::Range units = slice.range(partner / kUnitBlocks);
   if (units.begin == units.end) return;
-  const TileJob job = {static_cast<size_t>(linear.tokens), inputs, linear.input, tile_workspace(linear.workspace)};
+  const TileJob job = {static_cast<size_t>(linear.tokens), inputs, linear.input, linear.is_tiled,
+                       tile_workspace(linear.workspace)};
   FoldedTiles weights(linear.weight, inputs, job.workspace.panel);
   const auto outputs = static_cast<size_t>(linear.outputs);
   const LinearOutput floats = {outputs, linear.offset, linear.scale, linear.bias, nullptr, false};
   auto* quarters = reinterpret_cast<uint8_t*>(job.workspace.results);
-  Results results(job.workspace, StoreProducts(floats, args.swiglu, quarters));
-  multiply_tiles(job, {0, job.tokens},
-                 tile_panels({units.begin * kUnitBlocks, units.end * kUnitBlocks}, inputs, partner), weights, results);
+  Results results(job.workspace, StoreProducts(floats, args, quarters));
+  const TilePanels panels = tile_panels(job, {units.begin * kUnitBlocks, units.end * kUnitBlocks}, partner);
+  multiply_tiles(job, panels, weights, results);
 }
 
 }  // namespace hotaru

@@ -68,6 +68,10 @@ size_t gated_linear_workspace_bytes(int tokens, int inputs) {
   return aligned_linear_bytes(tokens, inputs) + std::max(kPieceFloats, rows * kUnitChannels * 2) * sizeof(float);
 }
 
+bool can_tile_products(const KernelSet& kernels, int tokens) {
+  return kernels.isa == Isa::kAmx && tokens >= kGatedKernelTokens;
+}
+
 void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Slice slice) {
   const bool has_kernel =
       kernels.gated_linear != nullptr && args.linear.tokens >= kGatedKernelTokens && args.swiglu.output.high == nullptr;

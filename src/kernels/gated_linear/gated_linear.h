@@ -16,6 +16,7 @@ struct KernelSet;
 struct GatedLinearArgs {
   LinearInt4Args linear;  // N = 2 F: gates, then values. Its output is not written, its workspace one thread's
   SwiGluArgs swiglu;      // its input is the linear's output
+  bool is_tiled = false;  // the products go into token tiles (packed.h) and not into rows: for AMX's own kernel
 };
 
 // Whether these two are one, and one that can be played: plain output, F a multiple of 64.
@@ -29,5 +30,8 @@ void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Sl
 // For kGatedKernelTokens or more, and products of one plane. workspace: linear_workspace_bytes(T, K)
 using GatedLinearKernel = void (*)(const GatedLinearArgs& args, Slice slice);
 inline constexpr int kGatedKernelTokens = 12;
+
+// Whether the set's kernels, this one and linear_int4, take is_tiled for so many tokens.
+bool can_tile_products(const KernelSet& kernels, int tokens);
 
 }  // namespace hotaru

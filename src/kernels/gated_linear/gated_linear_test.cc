@@ -50,6 +50,9 @@ TEST(GatedLinear, KernelsEqualTheTwoOps) {
       GatedProblem problem({.tokens = c.tokens, .inputs = c.inputs, .outputs = 2 * c.width, .bias = c.bias}, false, 7);
       EXPECT_EQ(problem.found(kernel.run, c.slices), problem.wanted())
           << kernel.how() << " T " << c.tokens << " K " << c.inputs << " F " << c.width;
+      if (kernel.isa != Isa::kAmx) continue;
+      EXPECT_EQ(problem.found_in_tiles(kernel.run, c.slices), problem.wanted())
+          << kernel.how() << " T " << c.tokens << " K " << c.inputs << " F " << c.width;
     }
     if (!kernel.emulated) release_thread(kernel.isa);
   }

@@ -62,6 +62,24 @@ class GatedProblem {
     return {codes.data(), codes.data() + codes.size()};
   }
 
+  // With AMX's own kernel: what lies in token tiles, back in rows. Lines beyond the last token are not ours.
+  [[nodiscard]] std::vector<uint8_t> found_in_tiles(GatedLinearKernel kernel, int slices) {
+    AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    const auto tokens = static_cast<size_t>(linear_.shape.tokens);
+    const auto width = static_cast<size_t>(width_);
+    AlignedArray<uint8_t> tiles((tokens + kTileTokens - 1) / kTileTokens * kTileTokens * width);
+    for (int i = 0; i < slices; i++) {
+      GatedLinearArgs tiled = args(tiles, workspace.data());
+      tiled.is_tiled = true;
+      kernel(tiled, Slice{i, slices});
+    }
+    AlignedArray<uint8_t> codes = output();
+    for (size_t t = 0; t < tokens; t++) {
+      for (size_t f = 0; f < width; f++) codes.data()[t * stride_ + f] = tiles.data()[token_tile_index(t, f, width)];
+    }
+    return {codes.data(), codes.data() + codes.size()};
+  }
+
   // With a kernel of its own: of kGatedKernelTokens or more, codes of 8 bits. The thread is prepared for it.
   [[nodiscard]] std::vector<uint8_t> found(GatedLinearKernel kernel, int slices) {
     AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));

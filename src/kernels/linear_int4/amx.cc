@@ -13,13 +13,13 @@ void linear_int4_amx(const LinearInt4Args& args, Slice slice) {
     (linear_int4_avx512_vnni)(args, slice);  // parentheses: found by scope alone, the emulated has its emulated twin
     return;
   }
-  const TileJob job = {tokens, inputs, args.input, tile_workspace(args.workspace)};
-  const TileShare share = tile_share(job, padded_rows(outputs) / kRowsPerBlock, slice);
-  if (share.blocks.begin == share.blocks.end) return;
+  const TileJob job = {tokens, inputs, args.input, args.is_tiled, tile_workspace(args.workspace)};
+  const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
+  if (blocks.begin == blocks.end) return;
   FoldedTiles weights(args.weight, inputs, job.workspace.panel);
   const LinearOutput to = {outputs, args.offset, args.scale, args.bias, args.output, args.add_to_output};
   Results results(job.workspace, StoreFloats(to));
-  multiply_tiles(job, share.tokens, tile_panels(share.blocks, inputs, 0), weights, results);
+  multiply_tiles(job, tile_panels(job, blocks, 0), weights, results);
 }
 
 }  // namespace hotaru

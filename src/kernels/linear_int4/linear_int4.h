@@ -28,6 +28,7 @@ struct LinearInt4Args {
   int inputs = 0;                   // K, a multiple of 32
   int outputs = 0;                  // N, any; weight is padded to a multiple of 16
   const uint8_t* input = nullptr;   // [T, K] u8
+  bool is_tiled = false;            // the input lies in token tiles (packed.h): K % 64 = 0, for AMX from 12 tokens on
   const uint8_t* weight = nullptr;  // packed int4 [N, K]; 16-byte aligned, as any block of 16 rows is
   const int32_t* offset = nullptr;  // [N]
   const float* scale = nullptr;     // [N] row scale times activation scale

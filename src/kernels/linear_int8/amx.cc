@@ -71,13 +71,13 @@ void linear_int8_amx(const LinearInt8Args& args, Slice slice) {
     (linear_int8_avx512_vnni)(args, slice);  // parentheses: found by scope alone, the emulated has its emulated twin
     return;
   }
-  const TileJob job = {tokens, inputs, args.input, tile_workspace(args.workspace)};
-  const TileShare share = tile_share(job, padded_rows(outputs) / kRowsPerBlock, slice);
-  if (share.blocks.begin == share.blocks.end) return;
+  const TileJob job = {tokens, inputs, args.input, false, tile_workspace(args.workspace)};
+  const Slice::Range blocks = slice.range(padded_rows(outputs) / kRowsPerBlock);
+  if (blocks.begin == blocks.end) return;
   PlainTiles weights(args.weight, inputs, job.workspace.panel);
   const LinearOutput to = {outputs, args.offset, args.scale, nullptr, args.output, false};
   Results results(job.workspace, StoreFloats(to));
-  multiply_tiles(job, share.tokens, tile_panels(share.blocks, inputs, 0), weights, results);
+  multiply_tiles(job, tile_panels(job, blocks, 0), weights, results);
 }
 
 }  // namespace hotaru

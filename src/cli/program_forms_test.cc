@@ -1,5 +1,6 @@
-// The last block in the head program (decision 0019) changes no bit: against the same HEF with that block in the
-// bodies, as files were before.
+// Other programs than this compiler makes have the same bits on every ISA: the last block of layers in the bodies, as
+// files were before decision 0019; products that two calls read, so that a device must not keep them in an order of its
+// own.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -18,41 +19,30 @@ namespace hotaru {
 namespace {
 
 constexpr const char* kConfig = R"({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_size": 64,
-  "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+  "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
   "vocab_size": 50, "max_position_embeddings": 200, "tie_word_embeddings": true})";
 
-class LateBlock : public testing::Test {
+class ProgramForms : public testing::Test {
  protected:
   void SetUp() override {
     std::filesystem::create_directories(folder_);
     std::ofstream(path("toy.json")) << kConfig;
     ASSERT_TRUE(write_synthetic_hef(path("toy.json"), {}, path("late.hef")).ok());
-    write_early();
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   [[nodiscard]] std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
-  // Buffers of a block have the same ids in every program, so the calls move as they are.
-  void write_early() const {
+  // late.hef with other programs.
+  template <typename Edit>
+  void write_other(const char* name, Edit edit) const {
     const auto late = HefFile::open(path("late.hef"));
     ASSERT_TRUE(late) << late.error().message;
     fb::HefT meta;
     late->meta().UnPackTo(&meta);
-    auto& head = *meta.programs[2];
-    const auto is_gather = [](const auto& call) { return call->operation.AsGatherCall() != nullptr; };
-    const auto first = std::ranges::find_if_not(head.calls, is_gather);
-    const auto last = head.calls.end() - 2;  // the final norm and the output layer
-    for (const size_t body : {size_t{0}, size_t{1}}) {
-      for (auto call = first; call != last; ++call) {
-        meta.programs[body]->calls.push_back(std::make_unique<fb::CallT>(**call));
-      }
-    }
-    head.calls.erase(head.calls.begin() + 1, last);
-    for (const auto& program : meta.programs) program->shared_buffers.clear();
-    meta.required_features.clear();
+    edit(meta);
     ASSERT_TRUE(plan_memory(meta, late->weight_bytes()));
     const std::vector<std::byte> packed = pack_meta(meta);
-    auto writer = ContainerWriter::create(path("early.hef"), FileKind::kHef);
+    auto writer = ContainerWriter::create(path(name), FileKind::kHef);
     ASSERT_TRUE(writer);
     for (const Section& section : late->container().sections()) {
       const auto bytes = *late->container().section(section.type, section.index);
@@ -98,14 +88,56 @@ class LateBlock : public testing::Test {
   }
 
   std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("hotaru_late_block_" + std::to_string(::getpid()));
+      std::filesystem::temp_directory_path() / ("hotaru_program_forms_" + std::to_string(::getpid()));
 };
 
-TEST_F(LateBlock, HasTheBitsOfAnEarlyOne) {
-  for (const Isa isa : available_isas()) {
-    for (const int chunk : {1, 5, 64, 128}) {
-      const std::vector<float> early = play("early.hef", isa, chunk);
-      EXPECT_EQ(play("late.hef", isa, chunk), early) << isa_name(isa) << ", " << chunk << " rows a step";
+// Buffers of a block have the same ids in every program, so the calls move as they are.
+void move_last_block(fb::HefT& meta) {
+  fb::ProgramT& head = *meta.programs[2];
+  const auto is_gather = [](const auto& call) { return call->operation.AsGatherCall() != nullptr; };
+  const auto first = std::ranges::find_if_not(head.calls, is_gather);
+  const auto last = head.calls.end() - 2;  // the final norm and the output layer
+  for (const size_t body : {size_t{0}, size_t{1}}) {
+    for (auto call = first; call != last; ++call) {
+      meta.programs[body]->calls.push_back(std::make_unique<fb::CallT>(**call));
+    }
+  }
+  head.calls.erase(head.calls.begin() + 1, last);
+  for (const auto& program : meta.programs) program->shared_buffers.clear();
+  meta.required_features.clear();
+}
+
+// Adds what every linear behind a SwiGLU makes twice.
+void repeat_down(fb::HefT& meta) {
+  for (const auto& program : meta.programs) {
+    auto& calls = program->calls;
+    for (size_t i = 1; i < calls.size(); i++) {
+      if (calls[i - 1]->operation.AsSwiGluCall() == nullptr) continue;
+      calls.insert(calls.begin() + static_cast<std::ptrdiff_t>(i), std::make_unique<fb::CallT>(*calls[i]));
+    }
+  }
+}
+
+constexpr int kChunks[] = {1, 5, 64, 70, 128};  // rows a step
+
+TEST_F(ProgramForms, ALateBlockHasTheBitsOfAnEarlyOne) {
+  write_other("early.hef", move_last_block);
+  for (const int chunk : kChunks) {
+    const std::vector<float> wanted = play("early.hef", Isa::kRef, chunk);
+    for (const Isa isa : available_isas()) {
+      EXPECT_EQ(play("late.hef", isa, chunk), wanted) << isa_name(isa) << ", " << chunk << " rows a step";
+      EXPECT_EQ(play("early.hef", isa, chunk), wanted) << isa_name(isa) << ", " << chunk << " rows a step";
+    }
+  }
+}
+
+TEST_F(ProgramForms, ProductsMayBeReadTwice) {
+  write_other("twice.hef", repeat_down);
+  for (const int chunk : kChunks) {
+    const std::vector<float> wanted = play("twice.hef", Isa::kRef, chunk);
+    EXPECT_NE(play("late.hef", Isa::kRef, chunk), wanted) << "the case says nothing";
+    for (const Isa isa : available_isas()) {
+      EXPECT_EQ(play("twice.hef", isa, chunk), wanted) << isa_name(isa) << ", " << chunk << " rows a step";
     }
   }
 }
