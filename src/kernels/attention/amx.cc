@@ -140,22 +140,72 @@ void weigh_all(const QueryBlock& block, const BlockScratch& scratch) {
   if (width - e == 16) weigh<1>(block, scratch, e);
 }
 
-void attend(const QueryBlock& block) {
-  const BlockScratch scratch = block_scratch(block);
-  const size_t padded_width = (block.width() + kTileInputs - 1) / kTileInputs * kTileInputs;
-  copy_queries(block, scratch.queries, padded_width);
-  score(block, scratch, padded_width);
-  if (block.splits()) add_bias(block, scratch, padded_width);
-  RowCodes row_codes[kBlockRows];
-  code_rows_512(block, scratch, row_codes);
-  weigh_all(block, scratch);
-  for (size_t row = 0; row < block.rows(); row++) {
-    finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);
+// Two blocks with the same keys, one behind the other in the scratch: 2 N blocks of 16 channels from `first` on. Tiles
+// 0 and 1 are sums of the first block, 2 and 3 of the second; 4 and 5 codes, 6 and 7 values.
+template <int N>
+void weigh_two(const QueryBlock& block, const BlockScratch& scratch, size_t first) {
+  clear_sums();
+  const uint8_t* second_codes = scratch.codes + kBlockRows * scratch.stride;
+  for (size_t page = 0; page < block.pages(); page++) {
+    const int8_t* values = block.page_values(page) + first * kPageTokens;
+    _tile_loadd(4, scratch.codes + page * kPageTokens, scratch.stride);
+    _tile_stream_loadd(6, values, 64);
+    _tile_dpbusd(0, 4, 6);
+    _tile_loadd(5, second_codes + page * kPageTokens, scratch.stride);
+    _tile_dpbusd(2, 5, 6);
+    if constexpr (N > 1) {
+      _tile_stream_loadd(7, values + kTileBytes, 64);
+      _tile_dpbusd(1, 4, 7);
+      _tile_dpbusd(3, 5, 7);
+    }
+  }
+  const size_t row_bytes = block.width() * sizeof(int32_t);
+  int32_t* sums = scratch.sums + first;
+  int32_t* second_sums = sums + kBlockRows * block.width();
+  _tile_stored(0, sums, row_bytes);
+  _tile_stored(2, second_sums, row_bytes);
+  if constexpr (N > 1) {
+    _tile_stored(1, sums + 16, row_bytes);
+    _tile_stored(3, second_sums + 16, row_bytes);
+  }
+}
+
+void weigh_all_of_two(const QueryBlock& block, const BlockScratch& scratch) {
+  size_t e = 0;
+  for (; e + 32 <= block.width(); e += 32) weigh_two<2>(block, scratch, e);
+  if (e < block.width()) weigh_two<1>(block, scratch, e);
+}
+
+// Two share every tile of values.
+void attend(const QueryBlock* blocks, size_t count) {
+  const BlockScratch scratch = block_scratch(blocks[0], count);
+  const size_t width = blocks[0].width();
+  const size_t padded_width = (width + kTileInputs - 1) / kTileInputs * kTileInputs;
+  RowCodes row_codes[kMostTogether][kBlockRows];
+  BlockScratch own = scratch;
+  for (size_t i = 0; i < count; i++, own.codes += kBlockRows * scratch.stride) {
+    copy_queries(blocks[i], scratch.queries, padded_width);
+    score(blocks[i], scratch, padded_width);
+    if (blocks[i].splits()) add_bias(blocks[i], scratch, padded_width);
+    code_rows_512(blocks[i], own, row_codes[i]);
+  }
+  if (count == 2) {
+    weigh_all_of_two(blocks[0], scratch);
+  } else {
+    weigh_all(blocks[0], scratch);
+  }
+  for (size_t i = 0; i < count; i++) {
+    for (size_t row = 0; row < blocks[i].rows(); row++) {
+      finish_row_512(blocks[i], row, scratch.sums + (i * kBlockRows + row) * width, row_codes[i][row]);
+    }
   }
 }
 
 }  // namespace
 
-void attention_amx(const AttentionArgs& args, Slice slice) { for_each_query_block(args, slice, attend); }
+void attention_amx(const AttentionArgs& args, Slice slice) {
+  for_each_query_block(args, slice, kMostTogether,
+                       [](const QueryBlock* blocks, size_t count) { attend(blocks, count); });
+}
 
 }  // namespace hotaru

@@ -96,11 +96,11 @@ inline constexpr int kMaxPrefixTokens = 16;
 inline constexpr int kMaxPrefixHeadWidth = 512;  // 512 * 127 * 32768 < 2^31
 inline constexpr int kMaxSplitHeadWidth = 512;   // 512 * (127 * 32767 + 128 * 127) < 2^31
 
-// Scores of up to 16 query rows (int32) and their probabilities (u8) over the context, sums and queries of those rows,
-// and some padding: block_scratch in query_block.h.
+// Scores of up to 16 query rows (int32) and the probabilities (u8) of up to 32 over the context, sums and queries of
+// those rows, and some padding: block_scratch in query_block.h.
 constexpr size_t attention_workspace_bytes(int max_context, int head_width) {
   const size_t keys = (static_cast<size_t>(max_context) + kPageTokens - 1) / kPageTokens * kPageTokens;
-  return 16 * keys * 5 + 16 * static_cast<size_t>(head_width) * 8 + (size_t{16} << 10);
+  return 16 * keys * 6 + 16 * static_cast<size_t>(head_width) * 12 + (size_t{18} << 10);
 }
 
 }  // namespace hotaru

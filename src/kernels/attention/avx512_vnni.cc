@@ -179,7 +179,7 @@ void attend(const QueryBlock& block) {
   code_rows_512(block, scratch, row_codes);
   for_row_runs(block.rows(), [&](size_t row, auto count) { weigh_all<count.kRows>({block, scratch, row}); });
   for (size_t row = 0; row < block.rows(); row++) {
-    finish_row_256(block, row, scratch.sums + row * block.width(), row_codes[row]);
+    finish_row_512(block, row, scratch.sums + row * block.width(), row_codes[row]);
   }
 }
 

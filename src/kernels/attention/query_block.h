@@ -12,6 +12,7 @@ namespace hotaru {
 namespace {
 
 inline constexpr size_t kBlockRows = 16;
+inline constexpr size_t kMostTogether = 2;
 
 constexpr size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 constexpr size_t larger(size_t a, size_t b) { return a < b ? b : a; }
@@ -71,7 +72,8 @@ struct BlockScratch {
   int32_t* bias_sums;  // [16, 64] c[s] of a page
 };
 
-inline BlockScratch block_scratch(const QueryBlock& block) {
+// of_count: blocks that are played together have codes and sums one behind the other: those of the first are returned.
+inline BlockScratch block_scratch(const QueryBlock& block, size_t of_count = 1) {
   const size_t width = block.width();
   const size_t stride = block.pages() * kPageTokens + 64;
   std::byte* at = block.args->workspace;
@@ -83,8 +85,8 @@ inline BlockScratch block_scratch(const QueryBlock& block) {
     return taken;
   };
   scratch.scores = reinterpret_cast<int32_t*>(take(kBlockRows * stride * sizeof(int32_t)));
-  scratch.codes = reinterpret_cast<uint8_t*>(take(kBlockRows * stride));
-  scratch.sums = reinterpret_cast<int32_t*>(take(kBlockRows * larger(width, 32) * sizeof(int32_t)));
+  scratch.codes = reinterpret_cast<uint8_t*>(take(of_count * kBlockRows * stride));
+  scratch.sums = reinterpret_cast<int32_t*>(take(of_count * kBlockRows * larger(width, 32) * sizeof(int32_t)));
   scratch.queries = take(kBlockRows * larger(width * sizeof(int16_t), 64));
   scratch.rest = take(size_t{4} << 10);
   scratch.bias_sums = reinterpret_cast<int32_t*>(at);
@@ -136,9 +138,10 @@ inline size_t count_blocks(const AttentionArgs& args) {
 
 // Blocks are dealt to the threads to and fro (0 1 1 0 0 1 ...), the long ones first: causal work comes out even. One kv
 // head after another, so that its keys and values stay in the cache from block to block. A head group is cut into
-// several blocks where its rows are more than 16, or where there would be fewer blocks than threads.
+// several blocks where its rows are more than 16, or where there would be fewer blocks than threads. Calls
+// attend(blocks, count) for up to `together` of many tokens' blocks with the same keys.
 template <typename Attend>
-void for_each_query_block(const AttentionArgs& args, Slice slice, Attend attend) {
+void for_each_query_block(const AttentionArgs& args, Slice slice, size_t together, Attend attend) {
   const auto threads = static_cast<size_t>(slice.count);
   const auto index = static_cast<size_t>(slice.index);
   const auto kv_heads = static_cast<size_t>(args.kv_heads);
@@ -153,15 +156,27 @@ void for_each_query_block(const AttentionArgs& args, Slice slice, Attend attend)
       for (size_t t = begin; t < end; t++) keys = larger(keys, static_cast<size_t>(args.position[t]) + 1);
       const size_t most_heads = kBlockRows / (end - begin);
       const size_t cuts = larger(wanted_cuts, (group + most_heads - 1) / most_heads);
-      for (size_t cut = 0; cut < cuts; cut++, number++) {
+      const size_t step = end - begin == 1 ? 1 : together;
+      for (size_t cut = 0; cut < cuts; cut += step, number++) {
         const size_t place = number % threads;
         if ((number / threads % 2 == 0 ? place : threads - 1 - place) != index) continue;
-        const size_t from = group * cut / cuts;
-        const size_t to = group * (cut + 1) / cuts;
-        attend(QueryBlock{&args, g, begin, end - begin, g * group + from, to - from, keys});
+        QueryBlock blocks[kMostTogether];
+        const size_t count = smaller(step, cuts - cut);
+        for (size_t i = 0; i < count; i++) {
+          const size_t from = group * (cut + i) / cuts;
+          const size_t to = group * (cut + i + 1) / cuts;
+          blocks[i] = {&args, g, begin, end - begin, g * group + from, to - from, keys};
+        }
+        attend(blocks, count);
       }
     }
   }
+}
+
+// The same, one at a time.
+template <typename Attend>
+void for_each_query_block(const AttentionArgs& args, Slice slice, Attend attend) {
+  for_each_query_block(args, slice, 1, [attend](const QueryBlock* blocks, size_t) { attend(blocks[0]); });
 }
 
 }  // namespace

@@ -231,14 +231,15 @@ inline __m256 finish_8(const QueryBlock& block, const RowShares& shares, const i
   return y;
 }
 
+// The outputs from e on.
 template <bool kWide>
-inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes) {
+inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes,
+                             const RowShares& shares, size_t e) {
   const AttentionArgs& args = *block.args;
   const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * codes.sum);
-  const RowShares shares = row_shares_256(block, row, codes);
   const Requantise256 to = requantise_code_256<kWide>(args.output_inverse_scale, args.output_zero_point);
   const CodePlanes out = planes_from(args.output, block.element(row));
-  for (size_t e = 0; e < block.width(); e += 16) {
+  for (; e < block.width(); e += 16) {
     const __m256i first = requantise_8(finish_8(block, shares, sums, offset, e), to);
     store_16_codes<kWide>(out, e, first, requantise_8(finish_8(block, shares, sums, offset, e + 8), to));
   }
@@ -246,8 +247,9 @@ inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t*
 
 // One row's output from its weighted sums and its codes.
 inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes) {
-  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, codes);
-  finish_codes_256<false>(block, row, sums, codes);
+  const RowShares shares = row_shares_256(block, row, codes);
+  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, codes, shares, 0);
+  finish_codes_256<false>(block, row, sums, codes, shares, 0);
 }
 
 }  // namespace

@@ -81,6 +81,11 @@ static inline simde__m512i _mm512_cvtepu8_epi32(simde__m128i a) {
   return simde_mm512_inserti64x4(simde_mm512_castsi256_si512(simde_mm256_cvtepu8_epi32(a)),
                                  simde_mm256_cvtepu8_epi32(simde_mm_bsrli_si128(a, 8)), 1);
 }
+static inline simde__m512i _mm512_cvtepi16_epi32(simde__m256i a) {
+  return simde_mm512_inserti64x4(
+      simde_mm512_castsi256_si512(simde_mm256_cvtepi16_epi32(simde_mm256_castsi256_si128(a))),
+      simde_mm256_cvtepi16_epi32(simde_mm256_extracti128_si256(a, 1)), 1);
+}
 static inline simde__m512i _mm512_cvtps_epi32(simde__m512 a) {
   const simde__m512i bits = simde_mm512_castps_si512(a);
   const simde__m256 low = simde_mm256_castsi256_ps(simde_mm512_castsi512_si256(bits));
