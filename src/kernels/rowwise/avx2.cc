@@ -47,6 +47,9 @@ inline float inverse_rms(float sum, size_t count, float epsilon) {
   return 1.0F / std::sqrt(sum / static_cast<float>(count) + epsilon);
 }
 
+constexpr size_t kRunRows = 4;           // rows that are summed together; asked for while the ones before become codes
+constexpr size_t kFetchedFloats = 1024;  // how far ahead rope asks for its input
+
 template <bool kWide>
 inline void normalise_row(const RmsNormArgs& args, size_t t, float r) {
   const auto width = static_cast<size_t>(args.width);
@@ -56,6 +59,7 @@ inline void normalise_row(const RmsNormArgs& args, size_t t, float r) {
   const __m256 scale = _mm256_set1_ps(r);
   size_t d = 0;
   for (; d + 16 <= width; d += 16) {
+    __builtin_prefetch(x + kRunRows * width + d);
     __m256 y0 = _mm256_mul_ps(_mm256_loadu_ps(x + d), scale);
     __m256 y1 = _mm256_mul_ps(_mm256_loadu_ps(x + d + 8), scale);
     if (args.gamma != nullptr) {
@@ -216,10 +220,10 @@ void normalise_rows(const RmsNormArgs& args, Slice slice) {
   const auto width = static_cast<size_t>(args.width);
   const Slice::Range rows = slice.range(static_cast<size_t>(args.tokens));
   for (size_t t = rows.begin; t < rows.end;) {
-    float sums[4];
-    const size_t run = rows.end - t >= 4 ? 4 : 1;
-    if (run == 4) {
-      sums_of_squares<4>(args.input + t * width, width, sums);
+    float sums[kRunRows];
+    const size_t run = rows.end - t >= kRunRows ? kRunRows : 1;
+    if (run == kRunRows) {
+      sums_of_squares<kRunRows>(args.input + t * width, width, sums);
     } else {
       sums_of_squares<1>(args.input + t * width, width, sums);
     }
@@ -279,6 +283,7 @@ void rope_avx2(const RopeArgs& args, Slice slice) {
     const size_t t = unit / heads;
     const size_t head = unit % heads;
     const float* x = args.qkv + unit * static_cast<size_t>(args.head_width);
+    for (size_t e = 0; e < static_cast<size_t>(args.head_width); e += 16) __builtin_prefetch(x + e + kFetchedFloats);
     if (head < query_heads) {
       rope_query(args, x, t, head);
     } else if (head < query_heads + kv_heads) {
