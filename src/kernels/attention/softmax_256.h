@@ -189,8 +189,9 @@ inline int32_t prefix_bias_sum_256(const QueryBlock& block, size_t row, const in
   return sum_lanes_256(sum);
 }
 
-// How a row's output comes from its sums: y = o * scale, then fma(prefix value, share, y).
+// How a row's output comes from its sums: y = (sum - offset) * scale, then fma(prefix value, share, y).
 struct RowShares {
+  int32_t offset;
   float scale;
   float prefix[kMaxPrefixTokens];
 };
@@ -199,6 +200,7 @@ inline RowShares row_shares_256(const QueryBlock& block, size_t row, const RowCo
   const AttentionArgs& args = *block.args;
   const auto tokens = static_cast<size_t>(args.prefix.tokens);
   RowShares shares;
+  shares.offset = args.value_zero_point[block.kv_head] * codes.sum;
   float total = static_cast<float>(codes.sum);
   for (size_t i = 0; i < tokens; i++) {
     const int32_t sum = prefix_sum_256(block, row, block.constants(args.prefix.key, i));
@@ -218,10 +220,9 @@ inline RowShares row_shares_256(const QueryBlock& block, size_t row, const RowCo
 }
 
 // Outputs e .. e+7.
-inline __m256 finish_8(const QueryBlock& block, const RowShares& shares, const int32_t* sums, __m256i offset,
-                       size_t e) {
+inline __m256 finish_8(const QueryBlock& block, const RowShares& shares, const int32_t* sums, size_t e) {
   const AttentionPrefix& prefix = block.args->prefix;
-  const __m256i o = _mm256_sub_epi32(load_256(sums + e), offset);
+  const __m256i o = _mm256_sub_epi32(load_256(sums + e), _mm256_set1_epi32(shares.offset));
   __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(o), _mm256_set1_ps(shares.scale));
   for (size_t i = 0; i < static_cast<size_t>(prefix.tokens); i++) {
     const int16_t* value = block.constants(prefix.value, i) + e;
@@ -233,23 +234,22 @@ inline __m256 finish_8(const QueryBlock& block, const RowShares& shares, const i
 
 // The outputs from e on.
 template <bool kWide>
-inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes,
-                             const RowShares& shares, size_t e) {
+inline void finish_codes_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowShares& shares,
+                             size_t e) {
   const AttentionArgs& args = *block.args;
-  const __m256i offset = _mm256_set1_epi32(args.value_zero_point[block.kv_head] * codes.sum);
   const Requantise256 to = requantise_code_256<kWide>(args.output_inverse_scale, args.output_zero_point);
   const CodePlanes out = planes_from(args.output, block.element(row));
   for (; e < block.width(); e += 16) {
-    const __m256i first = requantise_8(finish_8(block, shares, sums, offset, e), to);
-    store_16_codes<kWide>(out, e, first, requantise_8(finish_8(block, shares, sums, offset, e + 8), to));
+    const __m256i first = requantise_8(finish_8(block, shares, sums, e), to);
+    store_16_codes<kWide>(out, e, first, requantise_8(finish_8(block, shares, sums, e + 8), to));
   }
 }
 
 // One row's output from its weighted sums and its codes.
 inline void finish_row_256(const QueryBlock& block, size_t row, const int32_t* sums, const RowCodes& codes) {
   const RowShares shares = row_shares_256(block, row, codes);
-  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, codes, shares, 0);
-  finish_codes_256<false>(block, row, sums, codes, shares, 0);
+  if (block.args->output.high != nullptr) return finish_codes_256<true>(block, row, sums, shares, 0);
+  finish_codes_256<false>(block, row, sums, shares, 0);
 }
 
 }  // namespace

@@ -104,10 +104,9 @@ inline void code_rows_512(const QueryBlock& block, const BlockScratch& scratch, 
 }
 
 // Outputs e .. e+15.
-inline __m512 finish_16(const QueryBlock& block, const RowShares& shares, const int32_t* sums, __m512i offset,
-                        size_t e) {
+inline __m512 finish_16(const QueryBlock& block, const RowShares& shares, const int32_t* sums, size_t e) {
   const AttentionPrefix& prefix = block.args->prefix;
-  const __m512i o = _mm512_sub_epi32(load_512(sums + e), offset);
+  const __m512i o = _mm512_sub_epi32(load_512(sums + e), _mm512_set1_epi32(shares.offset));
   __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(o), _mm512_set1_ps(shares.scale));
   for (size_t i = 0; i < static_cast<size_t>(prefix.tokens); i++) {
     const __m512i v = _mm512_cvtepi16_epi32(load_256(block.constants(prefix.value, i) + e));
@@ -121,18 +120,17 @@ inline void finish_row_512(const QueryBlock& block, size_t row, const int32_t* s
   const AttentionArgs& args = *block.args;
   if (args.output.high != nullptr) return finish_row_256(block, row, sums, codes);
   const RowShares shares = row_shares_256(block, row, codes);
-  const __m512i offset = _mm512_set1_epi32(args.value_zero_point[block.kv_head] * codes.sum);
   size_t e = 0;
   for (; e + 64 <= block.width(); e += 64) {
     __m512i out[4];
     HOTARU_UNROLL(4)
     for (size_t i = 0; i < 4; i++) {
-      out[i] = requantise_16(finish_16(block, shares, sums, offset, e + 16 * i), args.output_inverse_scale,
-                             args.output_zero_point);
+      out[i] =
+          requantise_16(finish_16(block, shares, sums, e + 16 * i), args.output_inverse_scale, args.output_zero_point);
     }
     store_512(args.output.low + block.element(row) + e, to_64_u8(out[0], out[1], out[2], out[3]));
   }
-  finish_codes_256<false>(block, row, sums, codes, shares, e);
+  finish_codes_256<false>(block, row, sums, shares, e);
 }
 
 }  // namespace
