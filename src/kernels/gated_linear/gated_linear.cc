@@ -55,6 +55,10 @@ void play_pieces(const GatedLinearArgs& args, const KernelSet& kernels, Slice sl
   }
 }
 
+bool has_own_kernel(const KernelSet& kernels, int tokens) {
+  return kernels.gated_linear != nullptr && tokens >= kGatedKernelTokens;
+}
+
 }  // namespace
 
 bool is_gated_linear(const LinearInt4Args& linear, const SwiGluArgs& swiglu) {
@@ -69,13 +73,11 @@ size_t gated_linear_workspace_bytes(int tokens, int inputs) {
 }
 
 bool can_tile_products(const KernelSet& kernels, int tokens) {
-  return kernels.isa == Isa::kAmx && tokens >= kGatedKernelTokens;
+  return kernels.isa == Isa::kAmx && has_own_kernel(kernels, tokens);
 }
 
 void play_gated_linear(const GatedLinearArgs& args, const KernelSet& kernels, Slice slice) {
-  const bool has_kernel =
-      kernels.gated_linear != nullptr && args.linear.tokens >= kGatedKernelTokens && args.swiglu.output.high == nullptr;
-  if (has_kernel) {
+  if (has_own_kernel(kernels, args.linear.tokens) && args.swiglu.output.high == nullptr) {
     kernels.gated_linear(args, slice);
   } else {
     play_pieces(args, kernels, slice);
