@@ -345,7 +345,7 @@ bool plays_gated(const PlannedProgram& program, const StepInputs& inputs, size_t
 
 // Whether the products of a gated linear go to the next call as token tiles (packed.h). An adapter reads rows.
 bool plays_tiled(const PlannedProgram& program, const StepInputs& inputs, size_t call, const KernelSet& kernels) {
-  const size_t rows = (static_cast<size_t>(inputs.tokens) + kTileTokens - 1) / kTileTokens * kTileTokens;
+  const size_t rows = padded_tokens(static_cast<size_t>(inputs.tokens));
   return program.private_products[call] && plays_gated(program, inputs, call) && !adds(program, inputs, call + 2) &&
          can_tile_products(kernels, inputs.tokens) && rows <= static_cast<size_t>(program.max_rows);
 }

@@ -156,7 +156,7 @@ TEST(Linear, TokenTilesAreRowsInAnotherOrder) {
       const LinearInt4Problem problem(shape, 7);
       const auto tokens = static_cast<size_t>(shape.tokens);
       const auto inputs = static_cast<size_t>(shape.inputs);
-      AlignedArray<uint8_t> tiles((tokens + kTileTokens - 1) / kTileTokens * kTileTokens * inputs);
+      AlignedArray<uint8_t> tiles(padded_tokens(tokens) * inputs);
       std::fill_n(tiles.data(), tiles.size(), uint8_t{201});
       for (size_t t = 0; t < tokens; t++) {
         for (size_t k = 0; k < inputs; k++) {

@@ -117,6 +117,9 @@ struct TileJob {
   TileWorkspace workspace;
 };
 
+// Passes of two tiles that so many tokens take.
+inline size_t pass_count(size_t tokens) { return (tokens + 2 * kTileTokens - 1) / (2 * kTileTokens); }
+
 // As many tokens of so many bytes as fit; pairs of tiles.
 inline size_t tokens_that_fit(size_t bytes, size_t token_bytes) {
   constexpr size_t kPair = 2 * kTileTokens;
@@ -132,17 +135,15 @@ inline TilePanels tile_panels(const TileJob& job, Slice::Range blocks, size_t pa
   TilePanels panels = {blocks, job.inputs, partner, used_chunks, chunk_inputs, false, 0};
   size_t most = tokens_that_fit(kLinearTileBytes, steps * kTileInputs);
   if (most < job.tokens) {
-    const size_t tiles = (job.tokens + kTileTokens - 1) / kTileTokens;
     const size_t sum_bytes = pair_count(panels) * kPairBlocks * kRowsPerBlock * sizeof(int32_t);
-    const size_t by_chunks =
-        tokens_that_fit(smaller_of(kLinearTileBytes, tiles * steps * kTileBytes), sum_bytes + chunk_inputs);
+    const size_t by_chunks = tokens_that_fit(
+        smaller_of(kLinearTileBytes, padded_tokens(job.tokens) * steps * kTileInputs), sum_bytes + chunk_inputs);
     panels.chunk_by_chunk = by_chunks > most;
     if (panels.chunk_by_chunk) most = by_chunks;
   }
   // Equal blocks of tokens.
   const size_t token_blocks = (job.tokens + most - 1) / most;
-  const size_t pairs = ((job.tokens + token_blocks - 1) / token_blocks + 2 * kTileTokens - 1) / (2 * kTileTokens);
-  panels.block_tokens = pairs * 2 * kTileTokens;
+  panels.block_tokens = pass_count((job.tokens + token_blocks - 1) / token_blocks) * 2 * kTileTokens;
   return panels;
 }
 
@@ -159,7 +160,7 @@ struct TokenTiles {
 inline void copy_tokens(const TileJob& job, Slice::Range tokens, Slice::Range inputs, uint8_t* tiles) {
   const size_t steps = tile_steps(inputs.end - inputs.begin);
   const size_t whole = (inputs.end - inputs.begin) / kTileInputs;
-  const size_t rows = (tokens.end - tokens.begin + kTileTokens - 1) / kTileTokens * kTileTokens;
+  const size_t rows = padded_tokens(tokens.end - tokens.begin);
   for (size_t t = 0; t < rows; t++) {
     uint8_t* to = tiles + t / kTileTokens * steps * kTileBytes + t % kTileTokens * kTileInputs;
     if (tokens.begin + t >= tokens.end) {
@@ -194,9 +195,9 @@ struct TileFetch {
 inline TileFetch fetch_tiles(const TileJob& job, Slice::Range tokens, Slice::Range inputs, size_t pairs) {
   const TokenTiles next = token_tiles(job, tokens, inputs, nullptr);
   const size_t steps = tile_steps(inputs.end - inputs.begin);
-  const size_t tiles = (tokens.end - tokens.begin + kTileTokens - 1) / kTileTokens;
-  const size_t passes = (tiles + 1) / 2 * pairs;
-  return {next.tiles, next.stride, steps, 0, tiles * steps, (tiles * steps + passes - 1) / passes};
+  const size_t count = padded_tokens(tokens.end - tokens.begin) / kTileTokens * steps;
+  const size_t passes = pass_count(tokens.end - tokens.begin) * pairs;
+  return {next.tiles, next.stride, steps, 0, count, (count + passes - 1) / passes};
 }
 
 [[gnu::always_inline]] inline void advance_fetch(TileFetch& fetch) {
@@ -396,7 +397,7 @@ template <typename Weights, typename Store>
   const size_t panels = panel_count(order);
   for (size_t begin = 0; begin < job.tokens; begin += order.block_tokens) {
     const Slice::Range block = {begin, smaller_of(begin + order.block_tokens, job.tokens)};
-    const size_t passes = (block.end - begin + 2 * kTileTokens - 1) / (2 * kTileTokens);
+    const size_t passes = pass_count(block.end - begin);
     int32_t* sums = job.workspace.sums;
     auto* copy = reinterpret_cast<uint8_t*>(job.workspace.large);
     size_t pair_sums = 0;

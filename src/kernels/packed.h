@@ -65,6 +65,7 @@ constexpr size_t key_page_index(size_t key, size_t channel, size_t head_width) {
 }
 constexpr size_t value_page_index(size_t key, size_t channel) { return packed_int8_index(channel, key, kPageTokens); }
 
+constexpr size_t padded_tokens(size_t tokens) { return (tokens + kTileTokens - 1) / kTileTokens * kTileTokens; }
 // Byte of (token, input) in token tiles.
 constexpr size_t token_tile_index(size_t token, size_t input, size_t inputs) {
   return (token / kTileTokens * ((inputs + kTileInputs - 1) / kTileInputs) + input / kTileInputs) * kTileBytes +

@@ -67,7 +67,7 @@ class GatedProblem {
     AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     const auto tokens = static_cast<size_t>(linear_.shape.tokens);
     const auto width = static_cast<size_t>(width_);
-    AlignedArray<uint8_t> tiles((tokens + kTileTokens - 1) / kTileTokens * kTileTokens * width);
+    AlignedArray<uint8_t> tiles(padded_tokens(tokens) * width);
     for (int i = 0; i < slices; i++) {
       GatedLinearArgs tiled = args(tiles, workspace.data());
       tiled.is_tiled = true;
