@@ -1,15 +1,18 @@
 // Many tokens with AMX: tiles of 16 tokens x 64 inputs times 64 inputs x 16 rows, two by two. Weights come in panels of
-// two blocks x 768 inputs, which stay in L1; up to 512 tokens, as tiles in L2, pass by a panel; their sums wait in
-// memory between the panels of a pair of blocks. Tokens and waiting sums are loaded with a hint (TILELOADDT1) that
-// leaves L1 to the panel. While tiles multiply, the vector units have time for other work, a little in every tile step:
+// two blocks x 768 inputs, which stay in L1; up to 512 tokens, as tiles in L2, pass by a panel, loaded with a hint
+// (TILELOADDT1) that leaves L1 to it. Every pass of tokens by a panel begins with zeros: a tile that is stored and
+// cleared right before its first product costs nothing, one that is loaded waits. Vectors add the sums of a pass to
+// those of the panels before, which wait in memory. While tiles multiply, the vector units have time for such work, a
+// little in every tile step:
 //
 //   Weights   begin(order, passes)           makes the first panel ready; `passes` of tokens will go by each
 //             tile(b, step)                  64 inputs x 16 rows of block b of the panel at hand, packed int8
 //             fetch()                        after every step: asks for a part of a later panel
 //             replace(step)                  after every step of the last pass: its tiles are not needed again
 //             next()                         makes the next panel ready
-//   Results   take(sums)                     what a pass has finished, at the end of a pair of blocks
-//             advance()                      after every step: does a part of it
+//   Results   place(sums)                    where the sums of a pass go from the tiles
+//             take(sums)                     after that: begins to add them up or to finish them
+//             advance()                      after every other step: does a part of it
 //             finish()                       does the rest
 #pragma once
 
@@ -91,7 +94,7 @@ inline size_t tile_steps(size_t inputs) { return (inputs + kTileInputs - 1) / kT
 
 struct TileWorkspace {
   int32_t* sums;       // [512 / 32 passes][kPassSums] between panels
-  int32_t* finished;   // [2][kPassSums]
+  int32_t* pass_sums;  // [kPassSums] of the last pass
   int8_t* panel;       // for Weights, kPanelBytes
   std::byte* results;  // for Results, kResultBytes
   std::byte* large;    // tiles of tokens; before them, chunk by chunk, the sums that wait
@@ -99,15 +102,15 @@ struct TileWorkspace {
 
 // Bytes before `large`: see linear_workspace_bytes.
 constexpr size_t kTileScratchBytes =
-    (kMaxBlockTokens / (2 * kTileTokens) + 2) * kPassSums * sizeof(int32_t) + kPanelBytes + kResultBytes;
+    (kMaxBlockTokens / (2 * kTileTokens) + 1) * kPassSums * sizeof(int32_t) + kPanelBytes + kResultBytes;
 static_assert(kTileScratchBytes <= kLinearScratchBytes);
 
 inline TileWorkspace tile_workspace(std::byte* workspace) {
   auto* sums = reinterpret_cast<int32_t*>(workspace);
-  int32_t* finished = sums + kMaxBlockTokens / (2 * kTileTokens) * kPassSums;
-  auto* panel = reinterpret_cast<int8_t*>(finished + 2 * kPassSums);
+  int32_t* pass_sums = sums + kMaxBlockTokens / (2 * kTileTokens) * kPassSums;
+  auto* panel = reinterpret_cast<int8_t*>(pass_sums + kPassSums);
   auto* results = reinterpret_cast<std::byte*>(panel + kPanelBytes);
-  return {sums, finished, panel, results, results + kResultBytes};
+  return {sums, pass_sums, panel, results, results + kResultBytes};
 }
 
 struct TileJob {
@@ -212,53 +215,62 @@ inline TileFetch fetch_tiles(const TileJob& job, Slice::Range tokens, Slice::Ran
 // Sums of a pass, of two tiles of tokens with a pair of blocks: [2 blocks][32 tokens][16 rows]. They lie in tiles 0
 // (the first 16 tokens and the first block), 1 (the second block), 2 and 3 (the other tokens); 4 and 5 are tokens, 6
 // and 7 weights.
-inline void clear_sums() {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-}
-
 constexpr size_t kTileSums = kTileTokens * kRowsPerBlock;
 
-// From one pass to the next, whose sums so far are `next`, or zeros. One tile leaves while the next is still
-// multiplied.
-[[gnu::always_inline]] inline void exchange_sums(int32_t* done, const int32_t* next) {
-  _tile_stored(0, done, 64);
-  if (next == nullptr) {
-    _tile_stored(2, done + kTileSums, 64);
-    _tile_stored(1, done + 2 * kTileSums, 64);
-    _tile_stored(3, done + 3 * kTileSums, 64);
-    clear_sums();
-    return;
-  }
-  _tile_stream_loadd(0, next, 64);
-  _tile_stored(2, done + kTileSums, 64);
-  _tile_stream_loadd(2, next + kTileSums, 64);
-  _tile_stored(1, done + 2 * kTileSums, 64);
-  _tile_stream_loadd(1, next + 2 * kTileSums, 64);
-  _tile_stored(3, done + 3 * kTileSums, 64);
-  _tile_stream_loadd(3, next + 3 * kTileSums, 64);
-}
+// kWait: go where they wait. kAdd: are added to those that wait. kFinish: with those that wait they are what the tokens
+// make of the pair of blocks.
+enum class SumsUse { kWait, kAdd, kFinish };
+
+// Those of up to 32 tokens from `token` on.
+struct PassSums {
+  SumsUse use;
+  int32_t* waiting;
+  size_t token, tokens;
+  BlockPair blocks;
+};
 
 template <int kTiles>
-inline void multiply_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second) {
+inline void load_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second) {
   _tile_loadd(6, first, 64);
   _tile_stream_loadd(4, tokens, 64);
   if constexpr (kTiles > 1) _tile_stream_loadd(5, tokens + stride, 64);
   _tile_loadd(7, second, 64);
+}
+
+template <int kTiles>
+inline void multiply_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second) {
+  load_step<kTiles>(tokens, stride, first, second);
   _tile_dpbusd(0, 4, 6);
   if constexpr (kTiles > 1) _tile_dpbusd(2, 5, 6);
   _tile_dpbusd(1, 4, 7);
   if constexpr (kTiles > 1) _tile_dpbusd(3, 5, 7);
 }
 
-// Finished sums of up to 32 tokens from `token` on.
-struct FinishedSums {
-  const int32_t* sums;  // of a pass
-  size_t token, tokens;
-  BlockPair blocks;
-};
+// The first step of a pass. The sums of the pass before go to `done`.
+template <int kTiles>
+inline void multiply_first_step(const uint8_t* tokens, size_t stride, const int8_t* first, const int8_t* second,
+                                int32_t* done) {
+  load_step<kTiles>(tokens, stride, first, second);
+  _tile_stored(0, done, 64);
+  _tile_zero(0);
+  _tile_dpbusd(0, 4, 6);
+  _tile_stored(2, done + kTileSums, 64);
+  _tile_zero(2);
+  if constexpr (kTiles > 1) _tile_dpbusd(2, 5, 6);
+  _tile_stored(1, done + 2 * kTileSums, 64);
+  _tile_zero(1);
+  _tile_dpbusd(1, 4, 7);
+  _tile_stored(3, done + 3 * kTileSums, 64);
+  _tile_zero(3);
+  if constexpr (kTiles > 1) _tile_dpbusd(3, 5, 7);
+}
+
+inline void store_sums(int32_t* done) {
+  _tile_stored(0, done, 64);
+  _tile_stored(2, done + kTileSums, 64);
+  _tile_stored(1, done + 2 * kTileSums, 64);
+  _tile_stored(3, done + 3 * kTileSums, 64);
+}
 
 // What makes floats of the sums of a pair of blocks: sums + offset, times scale, plus bias. Read once a pass: loads of
 // vectors and of tiles share two ports, and tiles need all of both.
@@ -289,34 +301,55 @@ struct PairColumns {
   fill_columns(to, blocks.second, 1, columns);
 }
 
-[[gnu::always_inline]] inline __m512 finish_row(const int32_t* sums, size_t index, const PairColumns& columns) {
+// A token's row of a block's sums, in two parts.
+struct SumRow {
+  const int32_t* last;
+  const int32_t* waiting;
+};
+
+[[gnu::always_inline]] inline SumRow operator+(SumRow row, size_t sums) {
+  return {row.last + sums, row.waiting + sums};
+}
+
+[[gnu::always_inline]] inline __m512i add_up(SumRow row) {
+  return _mm512_add_epi32(_mm512_load_si512(row.last), _mm512_load_si512(row.waiting));
+}
+
+[[gnu::always_inline]] inline __m512 finish_row(SumRow row, size_t index, const PairColumns& columns) {
   const __m512i offset = _mm512_load_si512(columns.offset[index]);
-  const __m512 y = scale_sums_512(_mm512_load_si512(sums), offset, _mm512_load_ps(columns.scale[index]));
+  const __m512 y = scale_sums_512(add_up(row), offset, _mm512_load_ps(columns.scale[index]));
   return _mm512_add_ps(y, _mm512_load_ps(columns.bias[index]));
 }
 
-// Calls store.begin(sums) for what is finished, then store.next(row, count) for its tokens, kStoredTokens in every tile
-// step, while the next tiles multiply. row: the tokens' sums with the first block; with the second one they lie
-// kSecondSums further on. The sums of kStoredTokens may be read whatever the count.
+// Adds up the sums of passes, or calls store.begin(sums) for what is finished, then store.next(row, count) for its
+// tokens: kStoredTokens in every tile step, while the next tiles multiply. row: the tokens' sums with the first block;
+// with the second one they lie kSecondSums further on. The sums of kStoredTokens may be read whatever the count.
 template <typename Store>
 class Results {
  public:
-  Results(const TileWorkspace& workspace, const Store& store) : buffers_(workspace.finished), store_(store) {}
+  Results(const TileWorkspace& workspace, const Store& store) : pass_sums_(workspace.pass_sums), store_(store) {}
 
-  // Where a pass may put its sums: not where those lie that are not stored yet.
-  [[nodiscard]] int32_t* free_sums() const { return buffers_ + (1 - taken_) * kPassSums; }
-  [[gnu::always_inline]] void take(const FinishedSums& sums) {
-    finish();
-    taken_ = 1 - taken_;
-    store_.begin(sums);
-    row_ = sums.sums;
+  [[nodiscard, gnu::always_inline]] int32_t* place(const PassSums& sums) const {
+    return sums.use == SumsUse::kWait ? sums.waiting : pass_sums_;
+  }
+  [[gnu::always_inline]] void take(const PassSums& sums) {
+    if (sums.use == SumsUse::kWait) return;
+    finishes_ = sums.use == SumsUse::kFinish;
+    if (finishes_) store_.begin(sums);
+    last_ = pass_sums_;
+    waiting_ = sums.waiting;
     left_ = sums.tokens;
   }
   [[gnu::always_inline]] void advance() {
     if (left_ == 0) return;
     const size_t count = smaller_of(left_, kStoredTokens);
-    store_.next(row_, count);
-    row_ += kStoredTokens * kRowsPerBlock;
+    if (finishes_) {
+      store_.next(SumRow{last_, waiting_}, count);
+    } else {
+      add_tokens();
+    }
+    last_ += kStoredTokens * kRowsPerBlock;
+    waiting_ += kStoredTokens * kRowsPerBlock;
     left_ -= count;
   }
   [[gnu::always_inline]] void finish() {
@@ -324,67 +357,77 @@ class Results {
   }
 
  private:
-  int32_t* buffers_;  // [2][kPassSums]
+  [[gnu::always_inline]] void add_tokens() const {
+    HOTARU_UNROLL(4)
+    for (size_t v = 0; v < kStoredTokens; v++) {
+      for (size_t at = v * kRowsPerBlock; at < kPassSums; at += kSecondSums)
+        _mm512_store_si512(waiting_ + at, add_up(SumRow{last_, waiting_} + at));
+    }
+  }
+
+  int32_t* pass_sums_;
   Store store_;
-  const int32_t* row_ = nullptr;
+  bool finishes_ = false;
+  const int32_t* last_ = nullptr;
+  int32_t* waiting_ = nullptr;
   size_t left_ = 0;
-  size_t taken_ = 0;
 };
 
 struct Pass {
   const uint8_t* tokens;  // one or two tiles, from the panel's first input on
   size_t stride;
   size_t steps;
-  int32_t* sums;
-  const int32_t* next_sums;  // null: zeros
 };
 
 // Tile loads count as reads of all memory. What nothing else can see stays in registers all the same, so everything
 // here is one function: not even a copy of `weights` and `results` for every pass, whose wide loads would wait for the
 // narrow stores before them, and those for the tiles' stores.
+//
+// held: what the tiles hold, the sums of the pass before.
 template <int kTiles, bool kIsLast, typename Weights, typename Store>
-[[gnu::always_inline]] inline void multiply_pass(const Pass& pass, Weights& weights, Results<Store>& results) {
-  const auto [tokens, stride, steps, sums, next_sums] = pass;
-  for (size_t step = 0; step < steps; step++) {
+[[gnu::always_inline]] inline void multiply_pass(const Pass& pass, const PassSums& held, Weights& weights,
+                                                 Results<Store>& results) {
+  const auto [tokens, stride, steps] = pass;
+  results.finish();
+  multiply_first_step<kTiles>(tokens, stride, weights.tile(0, 0), weights.tile(1, 0), results.place(held));
+  results.take(held);
+  weights.fetch();
+  if constexpr (kIsLast) weights.replace(0);
+  for (size_t step = 1; step < steps; step++) {
     multiply_step<kTiles>(tokens + step * kTileBytes, stride, weights.tile(0, step), weights.tile(1, step));
     weights.fetch();
     if constexpr (kIsLast) weights.replace(step);
     results.advance();
   }
-  exchange_sums(sums, next_sums);
 }
 
 // A panel and what it meets.
 struct PanelWork {
   TilePanel panel;
   TokenTiles tokens;
-  bool ends;            // the pair's last chunk
-  int32_t* waiting;     // the pair's sums between its chunks
-  const int32_t* next;  // those of the panel that follows; null where that begins
+  SumsUse use;
+  int32_t* waiting;       // those of the first tokens
+  size_t waiting_stride;  // of 32 tokens
 };
 
 template <typename Weights, typename Store>
-[[gnu::always_inline]] inline void multiply_panel(const PanelWork& work, TileFetch& fetch, Weights& weights,
-                                                  Results<Store>& results) {
-  const auto& [panel, tokens, ends, waiting, next] = work;
-  const bool begins = panel.first_input == 0;
+[[gnu::always_inline]] inline void multiply_panel(const PanelWork& work, PassSums& held, TileFetch& fetch,
+                                                  Weights& weights, Results<Store>& results) {
+  const auto& [panel, tokens, use, first_waiting, waiting_stride] = work;
   const uint8_t* tiles = tokens.tiles + (panel.first_input - tokens.first_input) / kTileInputs * kTileBytes;
-  Pass pass = {tiles, tokens.stride, tile_steps(panel.inputs), nullptr, nullptr};
-  int32_t* sums = waiting;
+  Pass pass = {tiles, tokens.stride, tile_steps(panel.inputs)};
+  int32_t* waiting = first_waiting;
   for (size_t t = tokens.begin; t < tokens.end; t += 2 * kTileTokens) {
     const size_t count = smaller_of(2 * kTileTokens, tokens.end - t);
-    const bool is_last = t + count == tokens.end;
-    pass.sums = ends ? results.free_sums() : sums;
-    sums += kPassSums;
-    pass.next_sums = is_last ? next : begins ? nullptr : sums;
-    if (!is_last) {
-      multiply_pass<2, false>(pass, weights, results);
+    if (t + count < tokens.end) {
+      multiply_pass<2, false>(pass, held, weights, results);
     } else if (count > kTileTokens) {
-      multiply_pass<2, true>(pass, weights, results);
+      multiply_pass<2, true>(pass, held, weights, results);
     } else {
-      multiply_pass<1, true>(pass, weights, results);
+      multiply_pass<1, true>(pass, held, weights, results);
     }
-    if (ends) results.take({pass.sums, t, count, panel.blocks});
+    held = {use, waiting, t, count, panel.blocks};
+    waiting += waiting_stride;
     advance_fetch(fetch);
     pass.tokens += 2 * tokens.stride;
   }
@@ -406,11 +449,12 @@ template <typename Weights, typename Store>
       pair_sums = passes * kPassSums;
       copy += pairs * pair_sums * sizeof(int32_t);
     }
-    const auto sums_of = [&](size_t p) { return sums + pair_at(order, p) * pair_sums; };
     TokenTiles tokens = {};
     TileFetch fetch = {};
+    const bool is_whole = order.chunks == 1;  // then nothing waits
+    if (is_whole) std::memset(sums, 0, kPassSums * sizeof(int32_t));
     weights.begin(order, passes);
-    clear_sums();
+    PassSums held = {SumsUse::kWait, job.workspace.pass_sums, 0, 0, {}};  // none yet
     for (size_t p = 0; p < panels; p++) {
       const TilePanel panel = panel_at(order, p);
       const size_t end = panel.first_input + panel.inputs;
@@ -420,11 +464,16 @@ template <typename Weights, typename Store>
         if (job.is_tiled && end < job.inputs)
           fetch = fetch_tiles(job, block, {end, smaller_of(end + order.chunk_inputs, job.inputs)}, pairs);
       }
-      const bool begins_next = p + 1 == panels || panel_at(order, p + 1).first_input == 0;
-      multiply_panel({panel, tokens, end == job.inputs, sums_of(p), begins_next ? nullptr : sums_of(p + 1)}, fetch,
-                     weights, results);
+      const SumsUse use = end == job.inputs        ? SumsUse::kFinish
+                          : panel.first_input == 0 ? SumsUse::kWait
+                                                   : SumsUse::kAdd;
+      int32_t* waiting = sums + pair_at(order, p) * pair_sums;
+      multiply_panel({panel, tokens, use, waiting, is_whole ? 0 : kPassSums}, held, fetch, weights, results);
       weights.next();
     }
+    results.finish();
+    store_sums(results.place(held));
+    results.take(held);
     results.finish();
   }
 }
@@ -434,7 +483,7 @@ class StoreFloats {
  public:
   explicit StoreFloats(const LinearOutput& to) : to_(to) {}
 
-  [[gnu::always_inline]] void begin(const FinishedSums& sums) {
+  [[gnu::always_inline]] void begin(const PassSums& sums) {
     const auto [first, second] = sums.blocks;
     fill_columns(to_, sums.blocks, columns_);
     rows_[0] = rows_of(to_, first);
@@ -442,8 +491,8 @@ class StoreFloats {
     second_ = (second - first) * kRowsPerBlock;
     out_ = to_.output + sums.token * to_.outputs + first * kRowsPerBlock;
   }
-  [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
-    for (size_t v = 0; v < count; v++, row += kRowsPerBlock, out_ += to_.outputs) {
+  [[gnu::always_inline]] void next(SumRow row, size_t count) {
+    for (size_t v = 0; v < count; v++, row = row + kRowsPerBlock, out_ += to_.outputs) {
       const auto* coming = reinterpret_cast<const char*>(out_ + 2 * kTileTokens * to_.outputs);  // in the next pass
       _mm_prefetch(coming, _MM_HINT_T0);
       _mm_prefetch(coming + 64, _MM_HINT_T0);

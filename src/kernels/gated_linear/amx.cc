@@ -22,7 +22,7 @@ class StoreProducts {
     next_tile_ = is_tiled_ ? token_tile_index(kTileTokens, 0, width) - kTileBytes : 0;
   }
 
-  [[gnu::always_inline]] void begin(const FinishedSums& sums) {
+  [[gnu::always_inline]] void begin(const PassSums& sums) {
     const size_t block = sums.blocks.first;
     fill_columns(linear_, sums.blocks, columns_);
     index_ = block % kUnitBlocks;
@@ -33,7 +33,7 @@ class StoreProducts {
     tile_left_ = kTileTokens;
   }
 
-  [[gnu::always_inline]] void next(const int32_t* row, size_t count) {
+  [[gnu::always_inline]] void next(SumRow row, size_t count) {
     static_assert(kStoredTokens == kGated);
     Vectors512 gate, up;
     HOTARU_UNROLL(4)
