@@ -514,22 +514,22 @@ class StoreFloats {
   float* out_ = nullptr;  // the next token's
 };
 
-// Asks for the weights of the next panel, some lines of both blocks in every step.
+// Asks for the weights of the next panel, at an even pace over all steps: a line of both blocks, none or some.
 struct PanelFetch {
   const char* first;
   const char* second;
-  size_t bytes, stride;  // of one block; in a step
-  size_t done;
+  size_t bytes, per_step;  // of one block
+  size_t due, done;
 };
 
 [[gnu::always_inline]] inline PanelFetch fetch_in_steps(const void* first, const void* second, size_t bytes,
                                                         size_t steps) {
-  return {static_cast<const char*>(first), static_cast<const char*>(second), bytes, (bytes / steps + 63) / 64 * 64, 0};
+  return {static_cast<const char*>(first), static_cast<const char*>(second), bytes, (bytes + steps - 1) / steps, 0, 0};
 }
 
 [[gnu::always_inline]] inline void advance_fetch(PanelFetch& fetch) {
   if (fetch.done >= fetch.bytes) return;
-  for (const size_t end = fetch.done + fetch.stride; fetch.done < end; fetch.done += 64) {
+  for (fetch.due += fetch.per_step; fetch.done < fetch.due; fetch.done += 64) {
     _mm_prefetch(fetch.first + fetch.done, _MM_HINT_T0);
     _mm_prefetch(fetch.second + fetch.done, _MM_HINT_T0);
   }
