@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "kernels/linear_int4/fold_avx512.h"
-#include "kernels/linear_tiles_amx.h"
+#include "kernels/tile_panels_amx.h"
 
 namespace hotaru {
 namespace {
