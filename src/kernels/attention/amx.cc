@@ -19,6 +19,16 @@ inline const void* key_tile(const uint8_t* keys, size_t first, size_t width, std
   return spare;
 }
 
+// Of what is read after the next page: six lines of every 4 KB, from which on the processor's own prefetcher follows.
+inline void announce(const void* at, size_t bytes) {
+  constexpr size_t kReach = size_t{4} << 10, kLines = 6;
+  for (size_t begin = 0; begin < bytes; begin += kReach) {
+    HOTARU_UNROLL(6)
+    for (size_t i = 0; i < kLines * 64; i += 64)
+      __builtin_prefetch(static_cast<const std::byte*>(at) + begin + i, 0, 2);
+  }
+}
+
 // Left rows, [16, padded_width], and what they meet: 64 keys (or columns) in a page's order.
 struct Factors {
   const std::byte* left;
@@ -27,18 +37,21 @@ struct Factors {
   size_t width;
 };
 
-// Adds the products to tiles 0..3. `next`: what to fetch ahead, or null.
+// Adds the products to tiles 0..3. `next`: what to fetch ahead, tile by tile, or null.
 inline void add_products(const Factors& factors, std::byte* spare, const uint8_t* next) {
   const auto [left, padded_width, packed, width] = factors;
   for (size_t e = 0; e < padded_width; e += kTileInputs) {
-    if (next != nullptr) prefetch_ahead(next + e * kPageTokens, smaller(width - e, kTileInputs) * kPageTokens);
     _tile_loadd(4, left + e, padded_width);
+    if (next != nullptr) prefetch_ahead(next + e * kRowsPerBlock, kTileBytes);
     _tile_stream_loadd(5, key_tile(packed, e, width, spare), 64);
     _tile_dpbsud(0, 4, 5);
+    if (next != nullptr) prefetch_ahead(next + width * 16 + e * kRowsPerBlock, kTileBytes);
     _tile_stream_loadd(6, key_tile(packed + width * 16, e, width, spare + kTileBytes), 64);
     _tile_dpbsud(1, 4, 6);
+    if (next != nullptr) prefetch_ahead(next + width * 32 + e * kRowsPerBlock, kTileBytes);
     _tile_stream_loadd(5, key_tile(packed + width * 32, e, width, spare + 2 * kTileBytes), 64);
     _tile_dpbsud(2, 4, 5);
+    if (next != nullptr) prefetch_ahead(next + width * 48 + e * kRowsPerBlock, kTileBytes);
     _tile_stream_loadd(6, key_tile(packed + width * 48, e, width, spare + 3 * kTileBytes), 64);
     _tile_dpbsud(3, 4, 6);
   }
@@ -65,9 +78,11 @@ inline void store_sums(int32_t* to, size_t row_bytes) {
 
 void score(const QueryBlock& block, const BlockScratch& scratch, size_t padded_width) {
   const size_t width = block.width();
+  const size_t last = block.pages() - 1;
   const bool reads_cold = block.reads_cold();
-  for (size_t page = 0; page < block.pages(); page++) {
-    const uint8_t* next = reads_cold ? block.page_keys(smaller(page + 1, block.pages() - 1)) : nullptr;
+  for (size_t page = 0; page <= last; page++) {
+    const uint8_t* next = reads_cold ? block.page_keys(smaller(page + 1, last)) : nullptr;
+    if (reads_cold) announce(block.page_keys(smaller(page + 2, last)), page_side_bytes(width));
     clear_sums();
     add_products({scratch.queries, padded_width, block.page_keys(page), width}, scratch.rest, next);
     store_sums(scratch.scores + page * kPageTokens, scratch.stride * sizeof(int32_t));
@@ -103,23 +118,28 @@ void weigh(const QueryBlock& block, const BlockScratch& scratch, size_t first) {
   if constexpr (N > 1) _tile_zero(1);
   if constexpr (N > 2) _tile_zero(2);
   if constexpr (N > 3) _tile_zero(3);
+  const size_t last = block.pages() - 1;
   const bool reads_cold = block.reads_cold();
-  for (size_t page = 0; page < block.pages(); page++) {
+  for (size_t page = 0; page <= last; page++) {
     const int8_t* values = block.page_values(page) + first * kPageTokens;
-    const int8_t* next = block.page_values(smaller(page + 1, block.pages() - 1)) + first * kPageTokens;
-    if (reads_cold) prefetch_ahead(next, N * kTileBytes);
+    const int8_t* next = block.page_values(smaller(page + 1, last)) + first * kPageTokens;
+    if (reads_cold) announce(block.page_values(smaller(page + 2, last)) + first * kPageTokens, N * kTileBytes);
+    if (reads_cold) prefetch_ahead(next, kTileBytes);
     _tile_loadd(4, scratch.codes + page * kPageTokens, scratch.stride);
     _tile_stream_loadd(5, values, 64);
     _tile_dpbusd(0, 4, 5);
     if constexpr (N > 1) {
+      if (reads_cold) prefetch_ahead(next + kTileBytes, kTileBytes);
       _tile_stream_loadd(6, values + kTileBytes, 64);
       _tile_dpbusd(1, 4, 6);
     }
     if constexpr (N > 2) {
+      if (reads_cold) prefetch_ahead(next + 2 * kTileBytes, kTileBytes);
       _tile_stream_loadd(5, values + 2 * kTileBytes, 64);
       _tile_dpbusd(2, 4, 5);
     }
     if constexpr (N > 3) {
+      if (reads_cold) prefetch_ahead(next + 3 * kTileBytes, kTileBytes);
       _tile_stream_loadd(6, values + 3 * kTileBytes, 64);
       _tile_dpbusd(3, 4, 6);
     }
