@@ -35,6 +35,13 @@ class AlignedArray {
   size_t count_;
 };
 
+// A workspace as other calls may leave it.
+inline AlignedArray<std::byte> used_workspace(size_t bytes) {
+  AlignedArray<std::byte> workspace(bytes);
+  std::fill_n(workspace.data(), bytes, std::byte{0x7B});
+  return workspace;
+}
+
 enum class Fill { kRandom, kZero, kHighest, kLowest };  // lowest: largest activations, most negative weights
 
 struct LinearShape {
@@ -156,7 +163,8 @@ std::vector<float> run_linear(const Problem& problem, void (*kernel)(const typen
   const AlignedArray<float>& initial = problem.buffers.initial_output;
   AlignedArray<float> output(initial.size());
   std::copy_n(initial.data(), initial.size(), output.data());
-  AlignedArray<std::byte> workspace(linear_workspace_bytes(problem.shape.tokens, problem.shape.inputs));
+  AlignedArray<std::byte> workspace =
+      used_workspace(linear_workspace_bytes(problem.shape.tokens, problem.shape.inputs));
   for (int i = 0; i < slices; i++) kernel(problem.args(output.data(), workspace.data()), Slice{i, slices});
   return {output.data(), output.data() + output.size()};
 }

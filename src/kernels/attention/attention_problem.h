@@ -237,8 +237,7 @@ class AttentionProblem {
 // The output of one kernel (a second plane behind the first), its slices one after the other.
 inline std::vector<uint8_t> run_attention(const AttentionProblem& problem, AttentionKernel kernel, int slices) {
   AlignedArray<uint8_t> output(problem.output_bytes());
-  AlignedArray<std::byte> workspace(problem.workspace_bytes());
-  std::fill_n(workspace.data(), workspace.size(), std::byte{0x7B});
+  AlignedArray<std::byte> workspace = used_workspace(problem.workspace_bytes());
   for (int i = 0; i < slices; i++) kernel(problem.args(output.data(), workspace.data()), Slice{i, slices});
   return {output.data(), output.data() + output.size()};
 }

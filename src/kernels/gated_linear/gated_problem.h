@@ -42,7 +42,8 @@ class GatedProblem {
 
   // By the reference's two ops.
   [[nodiscard]] std::vector<uint8_t> wanted() {
-    AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace =
+        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     AlignedArray<uint8_t> codes = output();
     const GatedLinearArgs both = args(codes, workspace.data());
     linear_int4_ref(both.linear, Slice{});
@@ -52,7 +53,8 @@ class GatedProblem {
 
   // As the device plays it.
   [[nodiscard]] std::vector<uint8_t> found(const KernelSet& kernels, int slices) {
-    AlignedArray<std::byte> workspace(gated_linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace =
+        used_workspace(gated_linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     AlignedArray<uint8_t> codes = output();
     for (int i = 0; i < slices; i++) {
       prepare_thread(kernels.isa);
@@ -64,7 +66,8 @@ class GatedProblem {
 
   // With AMX's own kernel: what lies in token tiles, back in rows. Lines beyond the last token are not ours.
   [[nodiscard]] std::vector<uint8_t> found_in_tiles(GatedLinearKernel kernel, int slices) {
-    AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace =
+        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     const auto tokens = static_cast<size_t>(linear_.shape.tokens);
     const auto width = static_cast<size_t>(width_);
     AlignedArray<uint8_t> tiles(padded_tokens(tokens) * width);
@@ -82,7 +85,8 @@ class GatedProblem {
 
   // With a kernel of its own: of kGatedKernelTokens or more, codes of 8 bits. The thread is prepared for it.
   [[nodiscard]] std::vector<uint8_t> found(GatedLinearKernel kernel, int slices) {
-    AlignedArray<std::byte> workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace =
+        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
     AlignedArray<uint8_t> codes = output();
     for (int i = 0; i < slices; i++) kernel(args(codes, workspace.data()), Slice{i, slices});
     return {codes.data(), codes.data() + codes.size()};
