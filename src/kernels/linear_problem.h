@@ -50,6 +50,10 @@ struct LinearShape {
   Fill fill = Fill::kRandom;
 };
 
+inline AlignedArray<std::byte> linear_workspace(const LinearShape& shape) {
+  return used_workspace(linear_workspace_bytes(shape.tokens, shape.inputs));
+}
+
 class RandomValues {
  public:
   RandomValues(uint64_t seed, Fill fill) : generator_(seed), fill_(fill) {}
@@ -163,8 +167,7 @@ std::vector<float> run_linear(const Problem& problem, void (*kernel)(const typen
   const AlignedArray<float>& initial = problem.buffers.initial_output;
   AlignedArray<float> output(initial.size());
   std::copy_n(initial.data(), initial.size(), output.data());
-  AlignedArray<std::byte> workspace =
-      used_workspace(linear_workspace_bytes(problem.shape.tokens, problem.shape.inputs));
+  AlignedArray<std::byte> workspace = linear_workspace(problem.shape);
   for (int i = 0; i < slices; i++) kernel(problem.args(output.data(), workspace.data()), Slice{i, slices});
   return {output.data(), output.data() + output.size()};
 }

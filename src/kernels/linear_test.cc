@@ -163,7 +163,7 @@ TEST(Linear, TokenTilesAreRowsInAnotherOrder) {
           tiles.data()[token_tile_index(t, k, inputs)] = problem.buffers.input.data()[t * inputs + k];
         }
       }
-      AlignedArray<std::byte> workspace = used_workspace(linear_workspace_bytes(shape.tokens, shape.inputs));
+      AlignedArray<std::byte> workspace = linear_workspace(shape);
       const AlignedArray<float>& initial = problem.buffers.initial_output;
       std::vector<float> output(initial.data(), initial.data() + initial.size());
       for (const int slice : {0, 1}) {

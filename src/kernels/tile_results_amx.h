@@ -60,7 +60,7 @@ struct PairColumns {
 // A token's row of a block's sums, in two parts.
 struct SumRow {
   const int32_t* last;
-  const int32_t* waiting;
+  int32_t* waiting;
 };
 
 [[gnu::always_inline]] inline SumRow operator+(SumRow row, size_t sums) {
@@ -92,20 +92,18 @@ class Results {
     if (sums.use == SumsUse::kWait) return;
     finishes_ = sums.use == SumsUse::kFinish;
     if (finishes_) store_.begin(sums);
-    last_ = pass_sums_;
-    waiting_ = sums.waiting;
+    row_ = {pass_sums_, sums.waiting};
     left_ = sums.tokens;
   }
   [[gnu::always_inline]] void advance() {
     if (left_ == 0) return;
     const size_t count = smaller_of(left_, kStoredTokens);
     if (finishes_) {
-      store_.next(SumRow{last_, waiting_}, count);
+      store_.next(row_, count);
     } else {
       add_tokens();
     }
-    last_ += kStoredTokens * kRowsPerBlock;
-    waiting_ += kStoredTokens * kRowsPerBlock;
+    row_ = row_ + kStoredTokens * kRowsPerBlock;
     left_ -= count;
   }
   [[gnu::always_inline]] void finish() {
@@ -117,15 +115,14 @@ class Results {
     HOTARU_UNROLL(4)
     for (size_t v = 0; v < kStoredTokens; v++) {
       for (size_t at = v * kRowsPerBlock; at < kPassSums; at += kSecondSums)
-        _mm512_store_si512(waiting_ + at, add_up(SumRow{last_, waiting_} + at));
+        _mm512_store_si512(row_.waiting + at, add_up(row_ + at));
     }
   }
 
   int32_t* pass_sums_;
   Store store_;
   bool finishes_ = false;
-  const int32_t* last_ = nullptr;
-  int32_t* waiting_ = nullptr;
+  SumRow row_ = {};
   size_t left_ = 0;
 };
 

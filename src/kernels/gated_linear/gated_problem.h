@@ -42,8 +42,7 @@ class GatedProblem {
 
   // By the reference's two ops.
   [[nodiscard]] std::vector<uint8_t> wanted() {
-    AlignedArray<std::byte> workspace =
-        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace = linear_workspace(linear_.shape);
     AlignedArray<uint8_t> codes = output();
     const GatedLinearArgs both = args(codes, workspace.data());
     linear_int4_ref(both.linear, Slice{});
@@ -66,8 +65,7 @@ class GatedProblem {
 
   // With AMX's own kernel: what lies in token tiles, back in rows. Lines beyond the last token are not ours.
   [[nodiscard]] std::vector<uint8_t> found_in_tiles(GatedLinearKernel kernel, int slices) {
-    AlignedArray<std::byte> workspace =
-        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace = linear_workspace(linear_.shape);
     const auto tokens = static_cast<size_t>(linear_.shape.tokens);
     const auto width = static_cast<size_t>(width_);
     AlignedArray<uint8_t> tiles(padded_tokens(tokens) * width);
@@ -85,8 +83,7 @@ class GatedProblem {
 
   // With a kernel of its own: of kGatedKernelTokens or more, codes of 8 bits. The thread is prepared for it.
   [[nodiscard]] std::vector<uint8_t> found(GatedLinearKernel kernel, int slices) {
-    AlignedArray<std::byte> workspace =
-        used_workspace(linear_workspace_bytes(linear_.shape.tokens, linear_.shape.inputs));
+    AlignedArray<std::byte> workspace = linear_workspace(linear_.shape);
     AlignedArray<uint8_t> codes = output();
     for (int i = 0; i < slices; i++) kernel(args(codes, workspace.data()), Slice{i, slices});
     return {codes.data(), codes.data() + codes.size()};
