@@ -19,6 +19,14 @@ namespace hotaru {
 template <int kBlocks>
 inline constexpr int kPanelTokens512 = kBlocks == 4 ? 6 : 12;
 
+// How far ahead a panel's weights are asked for, which may lie in L2.
+inline constexpr size_t kPanelAhead512 = 512;
+
+// The `unpack` of weights that are there; see panel_all_tokens_512.
+struct Unpacked512 {
+  void operator()(size_t /*input*/) const {}
+};
+
 static inline __m512i broadcast_inputs_512(const uint8_t* from) {
   int32_t four;
   __builtin_memcpy(&four, from, sizeof four);
@@ -52,9 +60,9 @@ struct Panels {
   size_t next_bytes;  // of each
 };
 
-template <int kTokens, int kBlocks, typename Store>
+template <int kTokens, int kBlocks, typename Unpack, typename Store>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                   const Panels<kBlocks>& panels, const Store& store) {
+                                   const Panels<kBlocks>& panels, const Unpack& unpack, const Store& store) {
   __m512i sums[kTokens][kBlocks];
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
@@ -71,11 +79,16 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   for (size_t b = 0; b < kBlocks; b++) from[b] = panels.weights[b];
   // Groups of steps share one look at the rows' addresses: there are more rows than address registers.
   for (size_t k = 0; k < part.end - part.begin; k += 4 * kInputsPerStep) {
+    if (k % kGroupInputs == 0) unpack(k);
     HOTARU_UNROLL(4)
     for (size_t i = k; i < k + 4 * kInputsPerStep; i += kInputsPerStep) {
       __m512i weights[kBlocks];
       HOTARU_UNROLL(4)
-      for (size_t b = 0; b < kBlocks; b++) weights[b] = _mm512_loadu_si512(from[b] + i * kRowsPerBlock);
+      for (size_t b = 0; b < kBlocks; b++) {
+        const int8_t* step = from[b] + i * kRowsPerBlock;
+        _mm_prefetch(reinterpret_cast<const char*>(step) + kPanelAhead512, _MM_HINT_T0);
+        weights[b] = _mm512_loadu_si512(step);
+      }
       HOTARU_UNROLL(12)
       for (size_t t = 0; t < kTokens; t++) {
         const __m512i inputs = broadcast_inputs_512(u + t * job.inputs + i);
@@ -107,16 +120,18 @@ static inline void panel_rest_512(const PanelJob& job, const PanelPart& part, si
                                   const Panels<kBlocks>& panels, const Store& store) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, panels, store);
+      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, panels, Unpacked512{}, store);
     } else {
       panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, panels, store);
     }
   }
 }
 
-template <int kBlocks, typename Store>
+// unpack(input): called before the first tokens meet each group of 32 inputs, [input, input + 32) of the part; the
+// multiplications around it hide most of what it costs. With an unpack there must be kPanelTokens512 tokens.
+template <int kBlocks, typename Unpack, typename Store>
 static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const Panels<kBlocks>& panels,
-                                        const Store& store) {
+                                        const Unpack& unpack, const Store& store) {
   constexpr int kTokens = kPanelTokens512<kBlocks>;
   const size_t chunks = (job.tokens + kTokens - 1) / kTokens;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -124,10 +139,12 @@ static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& pa
       for (const void* next : panels.next) _mm_prefetch(static_cast<const char*>(next) + i, _MM_HINT_T1);
     }
     const size_t t = chunk * kTokens;
-    if (job.tokens - t >= kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, store);
-    } else {
+    if (job.tokens - t < kTokens) {
       panel_rest_512<kTokens - 1, kBlocks>(job, part, t, panels, store);
+    } else if (t == 0) {
+      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, unpack, store);
+    } else {
+      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, Unpacked512{}, store);
     }
   }
 }

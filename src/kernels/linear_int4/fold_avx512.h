@@ -27,9 +27,4 @@ static inline void fold_group(const uint8_t* group, int8_t* out) {
   }
 }
 
-// packed: K/32 groups of one block -> panel[K/4][16 rows][4 inputs] s8, 64-byte aligned
-static inline void fold_multipliers(const uint8_t* packed, size_t groups, int8_t* panel) {
-  for (size_t g = 0; g < groups; g++, packed += kGroupBytes, panel += 2 * kGroupCodeBytes) fold_group(packed, panel);
-}
-
 }  // namespace hotaru

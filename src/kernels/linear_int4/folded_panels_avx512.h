@@ -1,5 +1,5 @@
-// 4-bit weights for many tokens with AVX-512 VNNI: one, two or four blocks are unpacked at a time, multipliers folded
-// in (fold_avx512.h), and all tokens go by.
+// 4-bit weights for many tokens with AVX-512 VNNI: one, two or four blocks at a time are unpacked, multipliers folded
+// in (fold_avx512.h), while the first tokens go by.
 #pragma once
 
 #include <cstddef>
@@ -11,38 +11,46 @@
 namespace hotaru {
 namespace {
 
-// Inputs of a panel: four blocks of them, 32 KB, stay in L1 beside the tokens that go by.
-constexpr size_t kPanelInputs = 512;
+// Inputs of a panel at most; sums wait in memory between panels. Four blocks of 512 inputs, 32 KB, stay in L1, so that
+// few tokens unpack them fast; of 1536, 96 KB, in L2, which costs many tokens less than sums that come and go.
+constexpr size_t panel_inputs(size_t tokens) { return tokens < 48 ? 512 : 1536; }
 
 struct FoldedPanels {
-  const PanelJob& job;
+  const PanelJob& job;    // at least 12 tokens
   const uint8_t* weight;  // packed
   std::byte* workspace;   // linear_workspace_bytes
 
   // All tokens with these blocks, in parts of K; `step` blocks further on come the next ones.
   template <int kBlocks, typename Store>
   void multiply(const size_t (&block)[kBlocks], size_t step, const Store& store) const {
+    const size_t most = panel_inputs(job.tokens);
     const size_t groups = job.inputs / kGroupInputs;
-    const size_t parts = (job.inputs + kPanelInputs - 1) / kPanelInputs;
-    const size_t panel_bytes = (parts > 1 ? kPanelInputs : job.inputs) * kRowsPerBlock;
+    const size_t parts = (job.inputs + most - 1) / most;
+    const size_t panel_bytes = (parts > 1 ? most : job.inputs) * kRowsPerBlock;
     auto* unpacked = reinterpret_cast<int8_t*>(workspace);
     auto* sums = reinterpret_cast<int32_t*>(unpacked + kBlocks * panel_bytes);
-    Panels<kBlocks> panels;
     for (size_t p = 0; p < parts; p++) {
       const size_t begin = groups * p / parts;
       const size_t end = groups * (p + 1) / parts;
       // After the last part come the first groups of the next blocks, or what lies behind the weights.
       const size_t next = p + 1 < parts ? end : step * groups;
+      const uint8_t* packed[kBlocks];
+      Panels<kBlocks> panels;
       panels.next_bytes = (groups / parts + 1) * kGroupBytes;
       for (size_t b = 0; b < kBlocks; b++) {
-        const uint8_t* packed = weight + block[b] * groups * kGroupBytes;
-        int8_t* weights = unpacked + b * panel_bytes;
-        fold_multipliers(packed + begin * kGroupBytes, end - begin, weights);
+        const uint8_t* whole = weight + block[b] * groups * kGroupBytes;
+        packed[b] = whole + begin * kGroupBytes;
         panels.block[b] = block[b];
-        panels.weights[b] = weights;
-        panels.next[b] = packed + next * kGroupBytes;
+        panels.weights[b] = unpacked + b * panel_bytes;
+        panels.next[b] = whole + next * kGroupBytes;
       }
-      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, panels, store);
+      const auto unpack = [&](size_t input) {
+        HOTARU_UNROLL(4)
+        for (size_t b = 0; b < kBlocks; b++) {
+          fold_group(packed[b] + input / kGroupInputs * kGroupBytes, unpacked + b * panel_bytes + input * kRowsPerBlock);
+        }
+      };
+      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, panels, unpack, store);
     }
   }
 };

@@ -45,7 +45,7 @@ inline constexpr size_t kLinearTileBytes = size_t{1280} << 10;
 inline constexpr size_t kLinearScratchBytes = size_t{128} << 10;
 
 // Upper bound over all ISAs of one thread's scratch: activation sums (8 bytes per token and group) or sums that wait
-// (256 bytes per token, where K > 512), and an unpacked panel or 16 bits for the activations of 16 tokens; or tiles of
+// (256 bytes per token, where K > 1536), and an unpacked panel or 16 bits for the activations of 16 tokens; or tiles of
 // tokens; and what does not grow.
 constexpr size_t linear_workspace_bytes(int tokens, int inputs) {
   const auto rows = static_cast<size_t>(tokens);
