@@ -24,9 +24,9 @@ uint64_t arena_bytes(const fb::Hef& meta) {
   return bytes;
 }
 
-// Rows of one step at most. Tiles unpack weights once for all of them: twice as many take a tenth less time each. The
-// vector units gain nothing by more, and who decodes beside a prompt waits longer.
-int most_step_rows(Isa isa) { return isa == Isa::kAmx ? 256 : 128; }
+// Rows of one step at most: docs/decisions/0018. The 512-bit kernels unpack weights once for all of them, the others
+// gain nothing by more.
+int most_step_rows(Isa isa) { return isa == Isa::kAmx || isa == Isa::kAvx512Vnni ? 256 : 128; }
 
 }  // namespace
 

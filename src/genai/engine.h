@@ -27,7 +27,7 @@ enum class ContextId : uint64_t {};
 struct EngineOptions {
   int queued_requests = 64;  // waiting for a place; one more is refused with kBusy
   int running_requests = 8;  // in one batch at most; 0: as many as the device decodes in one step
-  int prefill_chunk = 0;     // rows of prompts in one step; 0: as many as the device takes
+  int prefill_chunk = 0;     // rows of prompts in one step; 0: as many as the device takes, 128 beside a decoding reply
   int unread_pieces = 256;   // of one reply; a reader that is so far behind stops its own reply until it reads
   uint64_t reuse_bytes = 0;  // of KV pages kept for prompts that begin alike; 0: whatever contexts leave free
   bool reuses_prefixes = true;

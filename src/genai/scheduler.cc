@@ -107,7 +107,9 @@ void Scheduler::find_prompts() {
 void Scheduler::add_prompts() {
   find_prompts();
   const int most = device_->info().prefill_rows;
-  int left = std::min(or_most(options_.prefill_chunk, most), most - decode_rows_);
+  const int usual = decode_rows_ > 0 ? std::min(kRowsBesideReplies, most) : most;
+  const int chunk = options_.prefill_chunk > 0 ? options_.prefill_chunk : usual;
+  int left = std::min(chunk, most - decode_rows_);
   if (std::cmp_greater(waiting_.size(), left)) {
     std::rotate(waiting_.begin(),
                 waiting_.begin() + static_cast<ptrdiff_t>(steps_ * static_cast<uint64_t>(left) % waiting_.size()),

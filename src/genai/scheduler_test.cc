@@ -82,6 +82,19 @@ TEST(Scheduler, APromptOf2000TokensNeverStallsADecodingReply) {
   EXPECT_EQ(prompt.generation->reply().token_ids, alone(some_ids(2000, 2), 4));
 }
 
+TEST(Scheduler, APromptAloneHasLongStepsAndShortOnesBesideAReply) {
+  RecordingDevice device(64, 4096, 200);
+  device.set_rows(256, 4, 2);
+  Scheduler scheduler(device, {});
+  const Writer first(device, scheduler, some_ids(600, 1), 500);
+  for (int i = 0; i < 4; i++) scheduler.step();
+  const Writer second(device, scheduler, some_ids(300, 2), 4);
+  for (int i = 0; i < 3; i++) scheduler.step();
+  std::vector<size_t> rows;
+  for (const std::vector<StepRow>& step : device.steps) rows.push_back(step.size());
+  EXPECT_EQ(rows, (std::vector<size_t>{256, 256, 88, 1, 1 + 128, 1 + 128, 1 + 44}));
+}
+
 TEST(Scheduler, PromptsShareTheChunkAndShortOnesEndSoon) {
   RecordingDevice device(64, 4096, 200);
   Scheduler scheduler(device, {.decoding = 8, .prefill_chunk = 60, .free_some_pages = nullptr});
