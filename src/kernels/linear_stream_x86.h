@@ -14,9 +14,11 @@ namespace hotaru {
 
 inline constexpr size_t kWaitingSums = 128;
 
-// Asks for lines further on in a stream: far ahead into L2, nearer into L1. Either alone gets 5 to 12 % less.
+// Asks for lines further on in a stream that meets kTokens tokens: far ahead into L2, nearer into L1. Either alone gets 5
+// to 12 % less. While the products of three tokens or more fill the processor's window, it asks late.
+template <size_t kTokens>
 static inline void ask_ahead(const void* line) {
-  constexpr size_t kFar = 3072;
+  constexpr size_t kFar = kTokens > 2 ? 6144 : 3072;
   constexpr size_t kNear = 1536;
   _mm_prefetch(static_cast<const char*>(line) + kFar, _MM_HINT_T1);
   _mm_prefetch(static_cast<const char*>(line) + kNear, _MM_HINT_T0);
