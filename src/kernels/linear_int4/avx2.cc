@@ -106,7 +106,7 @@ struct Streamed {
       for (size_t b = 0; b < kBlocks; b++) {
         const uint8_t* group = job.weight + (block[b] * job.groups + g) * kGroupBytes;
         for (size_t line = 0; line < kGroupBytes; line += 64) {
-          ask_ahead<kTokens>(group + line);
+          ask_ahead(group + line, kFarInt4Lines<kTokens>);
         }
         BlockSums pairs[kTokens];
         begin_group<kTokens>(job, first_token, g, pairs);

@@ -50,7 +50,7 @@ struct Streamed {
       for (size_t b = 0; b < kBlocks; b++) {
         const uint8_t* group = weight + (block[b] * groups + g) * kGroupBytes;
         for (size_t line = 0; line < kGroupBytes; line += 64) {
-          ask_ahead<kTokens>(group + line);
+          ask_ahead(group + line, kFarInt4Lines<kTokens>);
         }
         BlockVectors group_sums[kTokens];
         HOTARU_UNROLL(4)

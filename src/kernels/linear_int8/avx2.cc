@@ -67,7 +67,7 @@ struct Streamed {
       HOTARU_UNROLL(2)
       for (size_t b = 0; b < kBlocks; b++) {
         const int8_t* weights = job.weight + (block[b] * job.steps + step) * kStepBytes;
-        ask_ahead<kTokens>(weights);
+        ask_ahead(weights);
         const Widened low = widen_weights(weights);
         const Widened high = widen_weights(weights + 32);
         HOTARU_UNROLL(4)

@@ -24,7 +24,7 @@ struct Streamed {
       HOTARU_UNROLL(2)
       for (size_t b = 0; b < kBlocks; b++) {
         const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
-        ask_ahead<kTokens>(step);
+        ask_ahead(step);
         const __m512i weights = _mm512_loadu_si512(step);
         HOTARU_UNROLL(8)
         for (size_t t = 0; t < kTokens; t++) {

@@ -24,7 +24,7 @@ struct Streamed {
       HOTARU_UNROLL(2)
       for (size_t b = 0; b < kBlocks; b++) {
         const int8_t* step = weight + (block[b] * job.inputs + k) * kRowsPerBlock;
-        ask_ahead<kTokens>(step);
+        ask_ahead(step);
         const BlockVectors weights = load_block_step(step);
         HOTARU_UNROLL(4)
         for (size_t t = 0; t < kTokens; t++) add_products(sums[b][t], broadcast_32(u + t * job.inputs + k), weights);
