@@ -110,12 +110,16 @@ def main():
         warm(model)
         theirs.append(run([harness, model, backend, threads, "3", arguments.prompt, arguments.depth]))
     facts = {key: ours[0][key] for key in ("cpu", "commit", "isa", "threads")}
+    # What a plain read got while Hotaru's part ran: where memory is slow, both wait for the same bytes.
+    bandwidth = statistics.median(found["memory_bandwidth_bytes_per_second"] for found in ours)
     table = list(rows(ours, theirs))
     if arguments.json:
         figures = {what: {"hotaru": mine, "llamacpp": other, "unit": unit} for what, mine, other, unit in table}
-        print(json.dumps(facts | {"llamacpp_build": build, "rounds": arguments.rounds, "figures": figures}))
+        run_facts = {"llamacpp_build": build, "rounds": arguments.rounds, "memory_bandwidth_bytes_per_second": bandwidth}
+        print(json.dumps(facts | run_facts | {"figures": figures}))
         return
     print(f"{facts['cpu']}, {facts['threads']} threads; Hotaru {facts['commit']} {facts['isa']}, llama.cpp {build}")
+    print(f"memory: {bandwidth / 1e9:.1f} GB/s read")
     print(f"{'':24}{'Hotaru':>12}{'llama.cpp':>12}{'ratio':>8}")
     for what, mine, other, unit in table:
         print(f"{what:24}{mine:9.1f} {unit:3}{other:8.1f} {unit:3}{mine / other:7.2f}x")

@@ -16,7 +16,7 @@ namespace hotaru {
 inline constexpr int kRowsBesideReplies = 128;
 
 struct SchedulerOptions {
-  int decoding = 0;       // decoding replies in one step at most; 0: as many as the device takes
+  int decoding = 0;  // decoding replies in one step at most; 0: as many as the device takes
   // Rows of prompts in one step at most; 0: as many as the device takes, but kRowsBesideReplies while a reply decodes.
   int prefill_chunk = 0;
   // Gives back pages that nobody needs (prefixes kept for reuse); false: there are none. May be empty.

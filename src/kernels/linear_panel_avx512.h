@@ -22,11 +22,6 @@ inline constexpr int kPanelTokens512 = kBlocks == 4 ? 6 : 12;
 // How far ahead a panel's weights are asked for, which may lie in L2.
 inline constexpr size_t kPanelAhead512 = 512;
 
-// The `unpack` of weights that are there; see panel_all_tokens_512.
-struct Unpacked512 {
-  void operator()(size_t /*input*/) const {}
-};
-
 static inline __m512i broadcast_inputs_512(const uint8_t* from) {
   int32_t four;
   __builtin_memcpy(&four, from, sizeof four);
@@ -51,18 +46,26 @@ struct StoreRows512 {
 
 }  // namespace
 
+// The `unpack` of weights that are there.
+struct Unpacked512 {
+  void operator()(size_t /*input*/) const {}
+};
+
 // Blocks that are multiplied together: their part of K, and what comes after it, to be fetched meanwhile.
-template <int kBlocks>
+template <int kBlocks, typename Unpack = Unpacked512>
 struct Panels {
   size_t block[kBlocks];
   const int8_t* weights[kBlocks];  // [inputs of the part / 4][16 rows][4 inputs]
   const void* next[kBlocks];
   size_t next_bytes;  // of each
+  // unpack(input): called before the first tokens meet each group of 32 inputs, [input, input + 32) of the part; their
+  // products hide most of what it costs. Other than with Unpacked512 there must be kPanelTokens512 tokens.
+  Unpack unpack = {};
 };
 
-template <int kTokens, int kBlocks, typename Unpack, typename Store>
+template <int kTokens, bool kUnpacks, int kBlocks, typename Unpack, typename Store>
 static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                   const Panels<kBlocks>& panels, const Unpack& unpack, const Store& store) {
+                                   const Panels<kBlocks, Unpack>& panels, const Store& store) {
   __m512i sums[kTokens][kBlocks];
   int32_t* waiting = part.sums == nullptr ? nullptr : part.sums + first_token * kBlocks * kRowsPerBlock;
   HOTARU_UNROLL(12)
@@ -79,7 +82,7 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
   for (size_t b = 0; b < kBlocks; b++) from[b] = panels.weights[b];
   // Groups of steps share one look at the rows' addresses: there are more rows than address registers.
   for (size_t k = 0; k < part.end - part.begin; k += 4 * kInputsPerStep) {
-    if (k % kGroupInputs == 0) unpack(k);
+    if (kUnpacks && k % kGroupInputs == 0) panels.unpack(k);
     HOTARU_UNROLL(4)
     for (size_t i = k; i < k + 4 * kInputsPerStep; i += kInputsPerStep) {
       __m512i weights[kBlocks];
@@ -115,23 +118,21 @@ static inline void panel_chunk_512(const PanelJob& job, const PanelPart& part, s
 }
 
 // The last, smaller chunk.
-template <int kTokens, int kBlocks, typename Store>
+template <int kTokens, int kBlocks, typename Unpack, typename Store>
 static inline void panel_rest_512(const PanelJob& job, const PanelPart& part, size_t first_token,
-                                  const Panels<kBlocks>& panels, const Store& store) {
+                                  const Panels<kBlocks, Unpack>& panels, const Store& store) {
   if constexpr (kTokens > 0) {
     if (job.tokens - first_token == kTokens) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, first_token, panels, Unpacked512{}, store);
+      panel_chunk_512<kTokens, false>(job, part, first_token, panels, store);
     } else {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, first_token, panels, store);
+      panel_rest_512<kTokens - 1>(job, part, first_token, panels, store);
     }
   }
 }
 
-// unpack(input): called before the first tokens meet each group of 32 inputs, [input, input + 32) of the part; the
-// multiplications around it hide most of what it costs. With an unpack there must be kPanelTokens512 tokens.
 template <int kBlocks, typename Unpack, typename Store>
-static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part, const Panels<kBlocks>& panels,
-                                        const Unpack& unpack, const Store& store) {
+static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& part,
+                                        const Panels<kBlocks, Unpack>& panels, const Store& store) {
   constexpr int kTokens = kPanelTokens512<kBlocks>;
   const size_t chunks = (job.tokens + kTokens - 1) / kTokens;
   for (size_t chunk = 0; chunk < chunks; chunk++) {
@@ -140,11 +141,11 @@ static inline void panel_all_tokens_512(const PanelJob& job, const PanelPart& pa
     }
     const size_t t = chunk * kTokens;
     if (job.tokens - t < kTokens) {
-      panel_rest_512<kTokens - 1, kBlocks>(job, part, t, panels, store);
+      panel_rest_512<kTokens - 1>(job, part, t, panels, store);
     } else if (t == 0) {
-      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, unpack, store);
+      panel_chunk_512<kTokens, true>(job, part, t, panels, store);
     } else {
-      panel_chunk_512<kTokens, kBlocks>(job, part, t, panels, Unpacked512{}, store);
+      panel_chunk_512<kTokens, false>(job, part, t, panels, store);
     }
   }
 }

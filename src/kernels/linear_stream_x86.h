@@ -14,8 +14,8 @@ namespace hotaru {
 
 inline constexpr size_t kWaitingSums = 128;
 
-// How far ahead lines of a stream are asked for into L2. The products of 4-bit weights with three tokens or more fill the
-// processor's window, and it asks late.
+// How far ahead lines of a stream are asked for into L2. The products of 4-bit weights with three tokens or more fill
+// the processor's window, and it asks late.
 inline constexpr size_t kFarLines = 3072;
 template <size_t kTokens>
 inline constexpr size_t kFarInt4Lines = kTokens > 2 ? 6144 : kFarLines;

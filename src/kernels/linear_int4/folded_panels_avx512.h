@@ -15,6 +15,20 @@ namespace {
 // few tokens unpack them fast; of 1536, 96 KB, in L2, which costs many tokens less than sums that come and go.
 constexpr size_t panel_inputs(size_t tokens) { return tokens < 48 ? 512 : 1536; }
 
+// Unpacks a group of some blocks.
+template <int kBlocks>
+struct FoldGroups {
+  const uint8_t* packed[kBlocks];
+  int8_t* weights[kBlocks];
+
+  void operator()(size_t input) const {
+    HOTARU_UNROLL(4)
+    for (size_t b = 0; b < kBlocks; b++) {
+      fold_group(packed[b] + input / kGroupInputs * kGroupBytes, weights[b] + input * kRowsPerBlock);
+    }
+  }
+};
+
 struct FoldedPanels {
   const PanelJob& job;    // at least 12 tokens
   const uint8_t* weight;  // packed
@@ -34,23 +48,18 @@ struct FoldedPanels {
       const size_t end = groups * (p + 1) / parts;
       // After the last part come the first groups of the next blocks, or what lies behind the weights.
       const size_t next = p + 1 < parts ? end : step * groups;
-      const uint8_t* packed[kBlocks];
-      Panels<kBlocks> panels;
+      Panels<kBlocks, FoldGroups<kBlocks>> panels;
       panels.next_bytes = (groups / parts + 1) * kGroupBytes;
       for (size_t b = 0; b < kBlocks; b++) {
-        const uint8_t* whole = weight + block[b] * groups * kGroupBytes;
-        packed[b] = whole + begin * kGroupBytes;
+        const uint8_t* packed = weight + block[b] * groups * kGroupBytes;
+        int8_t* weights = unpacked + b * panel_bytes;
         panels.block[b] = block[b];
-        panels.weights[b] = unpacked + b * panel_bytes;
-        panels.next[b] = whole + next * kGroupBytes;
+        panels.weights[b] = weights;
+        panels.next[b] = packed + next * kGroupBytes;
+        panels.unpack.packed[b] = packed + begin * kGroupBytes;
+        panels.unpack.weights[b] = weights;
       }
-      const auto unpack = [&](size_t input) {
-        HOTARU_UNROLL(4)
-        for (size_t b = 0; b < kBlocks; b++) {
-          fold_group(packed[b] + input / kGroupInputs * kGroupBytes, unpacked + b * panel_bytes + input * kRowsPerBlock);
-        }
-      };
-      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, panels, unpack, store);
+      panel_all_tokens_512(job, {begin * kGroupInputs, end * kGroupInputs, sums}, panels, store);
     }
   }
 };

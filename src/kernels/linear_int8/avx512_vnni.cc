@@ -46,11 +46,10 @@ void many_rows(const PanelJob& job, const int8_t* weight, Slice::Range blocks) {
     const size_t bytes = block + 4 <= blocks.end ? block_bytes : 0;
     const Panels<2> panels = {
         {block, block + 1}, {panel, panel + block_bytes}, {panel + 2 * block_bytes, panel + 3 * block_bytes}, bytes};
-    panel_all_tokens_512(job, whole, panels, Unpacked512{}, store);
+    panel_all_tokens_512(job, whole, panels, store);
   }
   if (block == blocks.end) return;
-  panel_all_tokens_512(job, whole, Panels<1>{{block}, {weight + block * block_bytes}, {nullptr}, 0}, Unpacked512{},
-                       store);
+  panel_all_tokens_512(job, whole, Panels<1>{{block}, {weight + block * block_bytes}, {nullptr}, 0}, store);
 }
 
 }  // namespace
