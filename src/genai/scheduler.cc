@@ -107,9 +107,8 @@ void Scheduler::find_prompts() {
 void Scheduler::add_prompts() {
   find_prompts();
   const int most = device_->info().prefill_rows;
-  const int usual = decode_rows_ > 0 ? std::min(kRowsBesideReplies, most) : most;
-  const int chunk = options_.prefill_chunk > 0 ? options_.prefill_chunk : usual;
-  int left = std::min(chunk, most - decode_rows_);
+  const int usual = decode_rows_ > 0 ? kRowsBesideReplies : most;
+  int left = std::min(options_.prefill_chunk > 0 ? options_.prefill_chunk : usual, most - decode_rows_);
   if (std::cmp_greater(waiting_.size(), left)) {
     std::rotate(waiting_.begin(),
                 waiting_.begin() + static_cast<ptrdiff_t>(steps_ * static_cast<uint64_t>(left) % waiting_.size()),
