@@ -64,7 +64,9 @@ def warm(path):
 
 
 def run(command):
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, stdout=subprocess.PIPE)
+    if done.returncode != 0:  # it has said why
+        sys.exit(f"bench_peer: {command[0]} ended with {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
